@@ -1,0 +1,1 @@
+"""The LangGraph state machines, the engines that complete prompts, unattended runs."""

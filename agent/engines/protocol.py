@@ -1,0 +1,221 @@
+"""What every engine promises: requests in, completions out, failures as records."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, Protocol, runtime_checkable
+
+import orjson
+
+ConstraintKind = Literal["grammar", "json_schema", "choice", "regex"]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What the answer must look like; enforced while decoding where the engine can.
+
+    Attributes:
+        kind: grammar (llguidance Lark text), json_schema (JSON text), choice or regex.
+        value: The grammar, schema or expression; empty for choice.
+        choices: The alternatives of a choice, in order.
+    """
+
+    kind: ConstraintKind
+    value: str = ""
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt to complete, greedily.
+
+    Attributes:
+        messages: (role, content) pairs; roles are system, user, assistant.
+        max_tokens: The most tokens to write.
+        constraint: What the answer must look like, or None for free text.
+        logprobs: How many alternatives a token to report (0: none).
+        tag: What asked for it (step or step/member), for accounting only; not
+            part of the cache key.
+    """
+
+    messages: tuple[tuple[str, str], ...]
+    max_tokens: int
+    constraint: Constraint | None = None
+    logprobs: int = 0
+    tag: str = ""
+
+    def key(self, model_revision: str) -> str:
+        """Content address of the answer: model, prompt, constraint, parameters (hex, 40 digits)."""
+        c = self.constraint
+        what = orjson.dumps(
+            [model_revision, self.messages, self.max_tokens, [c.kind, c.value, c.choices] if c else None, self.logprobs],
+        )
+        return hashlib.blake2b(what, digest_size=20).hexdigest()
+
+
+class FailureKind(StrEnum):
+    """Why there is no answer; decides whether to try again."""
+
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    OVERLOADED = "overloaded"
+    SERVER = "server"
+    INVALID_REQUEST = "invalid_request"
+    CONTEXT_LENGTH = "context_length"
+    BAD_RESPONSE = "bad_response"
+    CIRCUIT_OPEN = "circuit_open"
+    REFUSED = "refused"
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed a moment later."""
+        return self in (self.TIMEOUT, self.CONNECTION, self.OVERLOADED, self.SERVER, self.BAD_RESPONSE)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that ended without an answer."""
+
+    kind: FailureKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAlternatives:
+    """One written token and the alternatives the model weighed there.
+
+    Attributes:
+        token: The text of the token that was written.
+        logprob: Its natural-log probability among what the constraint allowed.
+        top: Alternatives (text, log-probability), the written one among them.
+    """
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The answer to one request, or why there is none.
+
+    Attributes:
+        text: What the model wrote; empty on failure.
+        finish: stop, length (cut at ``max_tokens``) or error.
+        prompt_tokens: Tokens read, cached ones included.
+        cached_tokens: Of those, answered from the engine's prefix cache.
+        output_tokens: Tokens written.
+        logprobs: A record a written token, where asked for.
+        latency: Seconds from sending to answer; 0 from the response cache.
+        failure: Set when there is no answer.
+        from_cache: Answered by the response cache without an engine.
+        attempts: How often it was sent.
+    """
+
+    text: str = ""
+    finish: Literal["stop", "length", "error"] = "stop"
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    logprobs: tuple[TokenAlternatives, ...] = ()
+    latency: float = 0.0
+    failure: Failure | None = None
+    from_cache: bool = False
+    attempts: int = 1
+
+    @classmethod
+    def failed(cls, kind: FailureKind, message: str, *, attempts: int = 1) -> Completion:
+        """A completion that says why there is none."""
+        return cls(finish="error", failure=Failure(kind, message), attempts=attempts)
+
+
+@dataclass(slots=True)
+class Usage:
+    """Token and time accounting, summed over completions.
+
+    ``seconds`` adds up the latencies of requests that ran side by side, so it
+    is larger than wall time.
+    """
+
+    requests: int = 0
+    failures: int = 0
+    from_cache: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0
+
+    def add(self, completion: Completion) -> None:
+        """Count one completion."""
+        self.requests += 1
+        self.failures += completion.failure is not None
+        self.from_cache += completion.from_cache
+        if not completion.from_cache:
+            self.prompt_tokens += completion.prompt_tokens
+            self.cached_tokens += completion.cached_tokens
+            self.output_tokens += completion.output_tokens
+            self.seconds += completion.latency
+
+    def merge(self, other: Usage) -> None:
+        """Add another sum to this one."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Something that completes prompts.
+
+    Implementations never raise for a single request: a request that cannot be
+    answered comes back as a completion with a ``failure``. They raise
+    ``EngineError`` only when the engine as a whole cannot be used.
+    """
+
+    @property
+    def name(self) -> str:
+        """What logs and reports call it."""
+        ...
+
+    @property
+    def model_revision(self) -> str:
+        """Identifies the weights (name and content hash where known): part of the cache key."""
+        ...
+
+    @property
+    def context_tokens(self) -> int:
+        """How many tokens a prompt and its answer may take together."""
+        ...
+
+    async def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """Answer all requests, in order; one completion a request."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text in this engine's tokenizer (an upper estimate where unknown)."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what the engine holds; calling twice is harmless."""
+        ...
+
+
+@dataclass(slots=True)
+class Accounting:
+    """Usage by tag (step/member)."""
+
+    by_tag: dict[str, Usage] = field(default_factory=dict)
+
+    def add(self, tag: str, completion: Completion) -> None:
+        """Count one completion under its tag."""
+        self.by_tag.setdefault(tag, Usage()).add(completion)
+
+    @property
+    def total(self) -> Usage:
+        """All tags together."""
+        total = Usage()
+        for usage in self.by_tag.values():
+            total.merge(usage)
+        return total

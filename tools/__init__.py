@@ -1,0 +1,1 @@
+"""What the agent can do: annotation vocabulary, store, formats, demonstrations, metrics, training."""

@@ -1,0 +1,1 @@
+"""LoRA over the product's own prompts."""

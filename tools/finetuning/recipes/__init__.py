@@ -1,0 +1,1 @@
+"""Scripts that remake the adapters that ship."""
