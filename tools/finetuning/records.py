@@ -12,10 +12,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from prompts import CandidateView, DemonstrationView, EntityView, LabelView, Template, load, render, window
+from prompts import CandidateView, DemonstrationView, Template, load, render
 from tools.annotation import NONE_CODE, Label, LabelSet, Span, model_text
 from tools.annotation.answers import write_spans, write_typed
 from tools.annotation.chunks import word_chunks
+from tools.prompting import candidate_view, demonstration_view, label_views
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +57,6 @@ class Mix:
     classify: int = 4
     negatives: int = 2
     verify: int = 2
-
-
-def label_views(labels: LabelSet) -> tuple[LabelView, ...]:
-    """The label set as templates see it."""
-    return tuple(
-        LabelView(labels.codes[x.name], x.words, x.description, x.examples, x.counter_examples) for x in labels
-    )
-
-
-def demonstration_view(gold: Gold, labels: LabelSet) -> DemonstrationView:
-    """A gold text as a demonstration: mentions of known types in text order, doubles once."""
-    shown = model_text(gold.text)
-    pairs = dict.fromkeys(
-        (labels.codes[s.label], s.text_in(shown)) for s in sorted(gold.spans) if s.label in labels
-    )
-    return DemonstrationView(shown, tuple(EntityView(code, text) for code, text in pairs))
 
 
 def vary_labels(labels: LabelSet, mix: Mix, rng: random.Random) -> tuple[LabelSet, dict[str, str]]:
@@ -129,7 +114,8 @@ class RecordMaker:
         gold = self._gold[index]
         renamed = _rename(gold, names)
         demonstrations = tuple(
-            demonstration_view(_rename(self._gold[i], names), labels) for i in self._demonstrations(index)
+            demonstration_view(self._gold[i].text, _rename(self._gold[i], names).spans, labels)
+            for i in self._demonstrations(index)
         )
         shown = model_text(gold.text)
         views = label_views(labels)
@@ -144,10 +130,9 @@ class RecordMaker:
         add(self._spans, write_spans(s.text_in(shown) for s in mentions))
         add(self._typed, write_typed((codes[s.label], s.text_in(shown)) for s in mentions))
         for span, code in self._candidates(shown, renamed, codes):
-            view = _view(shown, span)
-            add(rng.choice(self._classify), code, view)
+            add(rng.choice(self._classify), code, candidate_view(shown, span))
         for span, code, true in self._claims(shown, renamed, codes):
-            add(self._verify, "yes" if true else "no", replace(_view(shown, span), code=code))
+            add(self._verify, "yes" if true else "no", candidate_view(shown, span, code))
         return Record(tuple(branches), demonstrations)
 
     def _demonstrations(self, index: int) -> list[int]:
@@ -194,11 +179,6 @@ class RecordMaker:
 
 def _rename(gold: Gold, names: dict[str, str]) -> Gold:
     return Gold(gold.text, tuple(s.with_label(names[s.label]) for s in gold.spans if s.label in names))
-
-
-def _view(shown: str, span: Span) -> CandidateView:
-    before, after = window(shown, span.start, span.end)
-    return CandidateView(span.text_in(shown), before, after)
 
 
 def _non_entities(shown: str, gold: Gold, rng: random.Random, count: int) -> list[Span]:

@@ -1,0 +1,131 @@
+"""Type classification and the weighted vote (EL4NER, stage 3).
+
+EL4NER votes by plain majority. Here a member's vote is its whole distribution
+over the label codes and "none", read from the log-probabilities of one token,
+and votes are averaged with the members' weights; METHODS.md 6.4 argues why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agent.engines.constraints import choice_probabilities
+from agent.extraction.asking import Question, ask, members_gone
+from agent.extraction.context import Context
+from agent.extraction.extract import check_quorum
+from agent.extraction.member import Sheet
+from agent.extraction.state import Candidate, Work
+from tools.annotation import NONE_CODE
+from tools.annotation.prediction import Outcome, OutcomeKind, Vote
+
+Distribution = dict[str, float]
+
+
+async def classify(works: tuple[Work, ...], context: Context) -> tuple[tuple[Work, ...], dict[str, str]]:
+    """Ask every member for the type of every candidate.
+
+    Returns:
+        The passages with votes on their candidates, and the members gone.
+
+    Raises:
+        QuorumLost: Fewer members than the quorum have a living engine.
+    """
+    questions = [
+        Question(
+            m,
+            m.classification(
+                context.sheet, w.shown, w.passage.context, w.demonstrations.last(m.demonstrations), c.span
+            ),
+            (i, j),
+        )
+        for i, w in enumerate(works)
+        for m in context.members
+        if m.name in w.answered
+        for j, c in enumerate(w.candidates)
+    ]
+    if not questions:
+        return works, {}
+    answers = await ask(questions, context.accounting)
+    gone = members_gone(answers)
+    check_quorum(context, gone)
+    given: dict[tuple[int, ...], list[tuple[str, Distribution]]] = {}
+    failures: dict[int, str] = {}
+    for answer in answers:
+        key, name = answer.question.key, answer.question.member.name
+        distribution = choice_probabilities(answer.completion, context.sheet.choices)
+        if distribution:
+            given.setdefault(key, []).append((name, distribution))
+        else:
+            failure = answer.completion.failure
+            failures[key[0]] = f"{name}: {failure.kind}: {failure.message}" if failure else f"{name}: no log-probabilities"
+    weights = {m.name: m.weight for m in context.members}
+    done = []
+    for i, work in enumerate(works):
+        voted = tuple(vote(c, given.get((i, j), []), weights, context.sheet) for j, c in enumerate(work.candidates))
+        judged = min((len(given.get((i, j), [])) for j in range(len(voted))), default=context.run.quorum)
+        if judged < context.run.quorum:
+            work = work.marked(Outcome(OutcomeKind.FAILED, f"too few votes: {failures.get(i, 'no answer')}"))
+            voted = ()
+        done.append(replace(work, candidates=voted))
+    return tuple(done), gone
+
+
+def vote(
+    candidate: Candidate, given: list[tuple[str, Distribution]], weights: dict[str, float], sheet: Sheet
+) -> Candidate:
+    """Average the members' distributions and take the most probable label.
+
+    Args:
+        candidate: The span voted on.
+        given: Member name and its distribution over codes and none.
+        weights: Member name to weight.
+        sheet: The label set.
+
+    Returns:
+        The candidate with its votes, the winning label (empty if none has more
+        than every label together) and that label's share; a label that loses
+        to "none" stays on the candidate so that a verifier may still be asked.
+    """
+    if not given:
+        return candidate
+    total = sum(weights[name] for name, _ in given)
+    share = {
+        code: sum(weights[name] * distribution.get(code, 0.0) for name, distribution in given) / total
+        for code in sheet.choices
+    }
+    best = max(sheet.codes, key=lambda code: share[code])
+    votes = []
+    for name, distribution in given:
+        code = max(sheet.choices, key=lambda c, d=distribution: d.get(c, 0.0))  # type: ignore[misc]
+        label = "" if code == NONE_CODE else sheet.label_of(code)
+        votes.append(Vote(name, name in candidate.proposers, label, distribution.get(code, 0.0)))
+    return replace(
+        candidate,
+        span=candidate.span.with_label(sheet.label_of(best)),
+        votes=tuple(votes),
+        probability=share[best],
+    )
+
+
+def from_typed(works: tuple[Work, ...], context: Context) -> tuple[Work, ...]:
+    """Without a classify step: the labels that typed extraction wrote are the votes.
+
+    A member that lists a candidate with a type votes for it with probability 1;
+    one that answered and did not list it votes for none.
+    """
+    sheet = context.sheet
+    weights = {m.name: m.weight for m in context.members}
+    typed_members = [m.name for m in context.members if m.extract.answer == "typed"]
+    done = []
+    for work in works:
+        voted = []
+        for candidate in work.candidates:
+            labels = dict(candidate.typed)
+            given = [
+                (name, {sheet.labels.codes[labels[name]] if name in labels else NONE_CODE: 1.0})
+                for name in typed_members
+                if name in work.answered
+            ]
+            voted.append(vote(candidate, given, weights, sheet))
+        done.append(replace(work, candidates=tuple(c for c in voted if c.votes)))
+    return tuple(done)

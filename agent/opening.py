@@ -1,0 +1,209 @@
+"""Opening a quorum: models served, engines wrapped, demonstrations indexed; closed in reverse."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from agent.config import MemberConfig, ModelConfig, ProjectConfig
+from agent.engines.cache import CachedEngine, ResponseCache
+from agent.engines.protocol import Engine
+from agent.engines.resilience import Policy, ResilientEngine
+from agent.extraction.confidence import Calibrator
+from agent.extraction.context import DemonstrationSource
+from agent.extraction.quorum import Quorum
+from agent.models import serve
+from agent.models.devices import available_engine
+from agent.models.registry import ModelRef, resolve
+from tools.annotation import LabelSet
+from tools.demonstrations import Demonstration, DemonstrationIndex
+
+Report = Callable[[str], None]
+CALIBRATION_FILE = "calibration.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """A model that members name, resolved."""
+
+    name: str
+    config: ModelConfig
+    ref: ModelRef
+
+    @property
+    def engine(self) -> str:
+        """What runs it: vllm-server, vllm, transformers or openai."""
+        if self.ref.kind == "url":
+            return "openai" if self.config.engine == "openai" else "vllm-server"
+        if self.config.engine != "auto":
+            return self.config.engine
+        return "transformers" if available_engine().kind == "transformers" else "vllm-server"
+
+
+def models_of(config: ProjectConfig, report: Report | None = None) -> list[ModelUse]:
+    """The distinct models of a project's members, resolved; nothing is started.
+
+    Raises:
+        ModelError: One is unknown, not on this machine, or unsafe.
+    """
+    uses: dict[str, ModelUse] = {}
+    for member in config.members:
+        if member.model not in uses:
+            uses[member.model] = _use(config, member, report)
+    return list(uses.values())
+
+
+def _use(config: ProjectConfig, member: MemberConfig, report: Report | None) -> ModelUse:
+    model = config.model_of(member)
+    ref = resolve(
+        model.source,
+        adapter=model.adapter,
+        context_tokens=model.context_tokens,
+        root=config.root,
+        known=config.models,
+        progress=report,
+    )
+    return ModelUse(member.model, model, ref)
+
+
+@asynccontextmanager
+async def open_quorum(
+    config: ProjectConfig,
+    labels: LabelSet,
+    *,
+    demonstrations: Iterable[Demonstration] | None = None,
+    index_path: Path | None = None,
+    cache: ResponseCache | None = None,
+    calibrator: Calibrator | None = None,
+    models_at: str | None = None,
+    report: Report | None = None,
+    on_death: Callable[[serve.Death], None] | None = None,
+) -> AsyncIterator[Quorum]:
+    """Serve the members' models, open the demonstrations, and close both at the end.
+
+    Args:
+        config: Members and settings.
+        labels: The label set.
+        demonstrations: Gold to show, indexed for as long as the quorum is open;
+            None takes the project's own index where there is one.
+        index_path: The folder of an index to use, by default the project's.
+        cache: Where answers of the models are kept; None keeps none.
+        calibrator: Instead of the project's or the shipped one.
+        models_at: URL of a running server that serves every member, e.g. for tests.
+        report: Told what takes its time.
+        on_death: Told about a server that dies meanwhile.
+
+    Raises:
+        QuorumError: A model, the index or a prompt cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        engines = await _engines(stack, config, models_at, report, on_death)
+        if cache is not None:
+            engines = {name: CachedEngine(engine, cache) for name, engine in engines.items()}
+        for engine in engines.values():
+            stack.push_async_callback(engine.close)
+        count = engines[config.members[0].model].count_tokens
+        source = _source(stack, config, demonstrations, index_path, count, report)
+        yield Quorum(config, labels, engines, source, calibrator or _calibrator(config))
+
+
+async def _engines(
+    stack: AsyncExitStack,
+    config: ProjectConfig,
+    models_at: str | None,
+    report: Report | None,
+    on_death: Callable[[serve.Death], None] | None,
+) -> dict[str, Engine]:
+    if models_at is not None:
+        ref = resolve(models_at)
+        served = await stack.enter_async_context(serve.serving([ref], progress=report))
+        shared = _resilient(_server(served[ref.name], None, "vllm-server"), config)
+        return {member.model: shared for member in config.members}
+    uses = models_of(config, report)
+    by_server = [use for use in uses if use.engine in ("vllm-server", "openai")]
+    served = await stack.enter_async_context(
+        serve.serving([use.ref for use in by_server], progress=report, on_death=on_death)
+    )
+    engines: dict[str, Engine] = {}
+    for use in uses:
+        if use in by_server:
+            key = os.environ.get(use.config.api_key_env) if use.config.api_key_env else None
+            engine = _server(served[use.ref.name], key, use.engine)
+        else:
+            engine = _in_process(use)
+        engines[use.name] = _resilient(engine, config)
+    return engines
+
+
+def _server(endpoint: serve.Endpoint, api_key: str | None, kind: str) -> Engine:
+    from agent.engines.vllm_server import VllmServerEngine
+
+    return VllmServerEngine(
+        endpoint.url,
+        endpoint.served_name,
+        api_key=api_key,
+        tokenizer_path=str(endpoint.tokenizer) if endpoint.tokenizer else None,
+        context_tokens=endpoint.context_tokens,
+        structured="openai" if kind == "openai" else "vllm",
+        revision=endpoint.revision,
+    )
+
+
+def _in_process(use: ModelUse) -> Engine:
+    if use.engine == "vllm":
+        from agent.engines.vllm_offline import VllmOfflineEngine
+
+        return VllmOfflineEngine(str(use.ref.path), revision=use.ref.revision)
+    from agent.engines.transformers_local import TransformersEngine
+
+    return TransformersEngine(str(use.ref.path), revision=use.ref.revision)
+
+
+def _resilient(engine: Engine, config: ProjectConfig) -> Engine:
+    return ResilientEngine(engine, Policy(), rng=random.Random(config.run.seed))
+
+
+def _source(
+    stack: AsyncExitStack,
+    config: ProjectConfig,
+    demonstrations: Iterable[Demonstration] | None,
+    index_path: Path | None,
+    count_tokens: Callable[[str], int],
+    report: Report | None,
+) -> DemonstrationSource | None:
+    if not any(config.demonstrations_of(member) for member in config.members):
+        return None
+    path = index_path or config.chroma_path
+    given = list(demonstrations) if demonstrations is not None else None
+    if given is None and not path.is_dir():
+        return None
+    if given == []:
+        return None
+    from agent.extraction.demonstrations import RetrievedDemonstrations
+    from tools.demonstrations import SentenceTransformerEmbedder, retriever
+
+    if report:
+        report("opening the demonstrations")
+    embedder = SentenceTransformerEmbedder(config.demonstrations.embedder)
+    if given is not None and index_path is None:
+        path = Path(stack.enter_context(TemporaryDirectory(prefix="quorum-demonstrations-"))) / "chroma"
+    index = stack.enter_context(DemonstrationIndex(path, embedder))
+    if given is not None:
+        index.add(given)
+    name = config.demonstrations.retriever
+    return RetrievedDemonstrations(
+        retriever(name, index),
+        needs_spans=name == "span",
+        count_tokens=count_tokens,
+        budget_tokens=config.demonstrations.budget_tokens,
+    )
+
+
+def _calibrator(config: ProjectConfig) -> Calibrator | None:
+    own = config.chroma_path.parent / CALIBRATION_FILE
+    return Calibrator.load(own) if config.steps.calibrate and own.is_file() else None
