@@ -18,6 +18,7 @@ __all__ = [
     "StoreError",
 ]
 
+
 class ConfigError(QuorumError):
     """The project file or an option is wrong."""
 
@@ -50,7 +51,7 @@ class DemonstrationIndexError(QuorumError):
     """The demonstration index is locked, or made by another embedding model."""
 
 
-class QuorumLost(QuorumError):
+class QuorumLost(QuorumError):  # noqa: N818 - what happened, not only an error
     """Fewer members answer than the quorum needs: the run pauses."""
 
     exit_code = 3
