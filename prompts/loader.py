@@ -143,7 +143,7 @@ def parse(path: Path, extra: Path | None = None) -> Template:
         step=step,
         id=front["id"],
         version=int(front["version"]),
-        answer=front["answer"],  # type: ignore[arg-type]
+        answer=front["answer"],
         changed=front["changed"],
         source=body,
         hash=_hash(body, extra),
@@ -201,5 +201,8 @@ def _compile(template: Template, extra: Path | None) -> jinja2.Template:
         where = f"{template.path}:{line}" if line else str(template.path)
         raise PromptError(f"{where}: {error}", "mend the Jinja body") from error
     if missing := {"system", "user"} - set(compiled.blocks):
-        raise PromptError(f"{template.path}: lacks the block {', '.join(sorted(missing))}", "write {% block user %} and {% block system %}")
+        raise PromptError(
+            f"{template.path}: lacks the block {', '.join(sorted(missing))}",
+            "write {% block user %} and {% block system %}",
+        )
     return compiled

@@ -113,7 +113,9 @@ def render(
         user = "".join(compiled.blocks["user"](compiled.new_context({**values, "labels": labels})))
         return Prompt(_system(template, labels, extra), user.strip())
     except (jinja2.TemplateError, TypeError, ValueError) as error:
-        raise PromptError(f"{template.path}: {error}", f"a {template.step} prompt may use {', '.join(values)} and labels") from error
+        raise PromptError(
+            f"{template.path}: {error}", f"a {template.step} prompt may use {', '.join(values)} and labels"
+        ) from error
 
 
 @lru_cache(maxsize=256)

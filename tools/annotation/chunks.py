@@ -48,17 +48,15 @@ def word_chunks(text: str) -> list[str]:
     """
     if text.isascii():
         return _ASCII.findall(text)
-    pieces: list[str] = []
+    cuts: list[int] = []
     last = ""
-    for char in text:
+    for at, char in enumerate(text):
         kind = _kind(char)
-        joined = bool(pieces) and pieces[-1].endswith(_ZWJ) and kind == "x"
-        if pieces and ((kind == "g" and last != "s") or joined or (kind == last and kind in "ws")):
-            pieces[-1] += char
-        else:
-            pieces.append(char)
+        joined = kind == "x" and at > 0 and text[at - 1] == _ZWJ
+        if not (cuts and ((kind == "g" and last != "s") or joined or (kind == last and kind in "ws"))):
+            cuts.append(at)
             last = "x" if kind == "g" else kind
-    return pieces
+    return [text[start:end] for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]
 
 
 def borders(text: str) -> frozenset[int]:

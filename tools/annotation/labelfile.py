@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from tools.annotation.labels import Label, LabelSet
 from tools.errors import LabelSetError
@@ -23,7 +24,7 @@ def read_label_set(source: str | Path) -> LabelSet:
             not usable; the message names the label at fault.
     """
     path = Path(source)
-    if isinstance(source, str) and "," in source and not path.suffix == ".toml":
+    if isinstance(source, str) and "," in source and path.suffix != ".toml":
         return LabelSet.of(*(part.strip() for part in source.split(",")))
     if not path.is_file():
         if isinstance(source, str) and source.isidentifier():
@@ -53,14 +54,18 @@ def parse_label_set(tables: object, where: str) -> LabelSet:
         if not isinstance(table, dict):
             raise LabelSetError(f"{where}: label {number} is not a table", "write [[labels]]")
         for key, value in table.items():
-            good = isinstance(value, str) if key in _TEXTS else isinstance(value, list) and all(isinstance(x, str) for x in value)
+            good = (
+                isinstance(value, str)
+                if key in _TEXTS
+                else isinstance(value, list) and all(isinstance(x, str) for x in value)
+            )
             if key not in (*_TEXTS, *_LISTS) or not good:
                 raise LabelSetError(
                     f"{where}: label {number}: {key} = {value!r} is not allowed",
                     f"texts: {', '.join(_TEXTS)}; lists of texts: {', '.join(_LISTS)}",
                 )
-        texts = {key: table.get(key, "") for key in _TEXTS}
-        labels.append(Label(**texts, **{key: tuple(table.get(key, ())) for key in _LISTS}))
+        fields: dict[str, Any] = {key: tuple(value) if key in _LISTS else value for key, value in table.items()}
+        labels.append(Label(**{"name": "", **fields}))
     try:
         return LabelSet(tuple(labels))
     except LabelSetError as error:

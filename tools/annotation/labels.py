@@ -124,19 +124,24 @@ class LabelSet:
 
 def _check(labels: Sequence[Label]) -> None:
     if not labels:
-        raise LabelSetError("the label set is empty", "name at least one entity type, e.g. --labels person,organization")
+        raise LabelSetError(
+            "the label set is empty", "name at least one entity type, e.g. --labels person,organization"
+        )
     seen: set[str] = set()
     hotkeys: dict[str, str] = {}
     for position, label in enumerate(labels, 1):
         if not label.name.strip():
             raise LabelSetError(f"label {position} has no name", "give every label a name")
         if label.name != label.name.strip() or not label.name.isprintable():
-            raise LabelSetError(f"label {label.name!r} has blanks around it or control characters", "write the name plainly")
+            raise LabelSetError(
+                f"label {label.name!r} has blanks around it or control characters", "write the name plainly"
+            )
         if label.name in seen:
             raise LabelSetError(f"label {label.name!r} occurs twice", "names must be unique")
         if label.hotkey and label.hotkey in hotkeys:
             raise LabelSetError(
-                f"labels {hotkeys[label.hotkey]!r} and {label.name!r} share the hotkey {label.hotkey!r}", "give each its own",
+                f"labels {hotkeys[label.hotkey]!r} and {label.name!r} share the hotkey {label.hotkey!r}",
+                "give each its own",
             )
         seen.add(label.name)
         hotkeys[label.hotkey] = label.name
@@ -145,7 +150,9 @@ def _check(labels: Sequence[Label]) -> None:
         trail, parent = {label.name}, label.parent
         while parent:
             if parent not in seen:
-                raise LabelSetError(f"label {label.name!r} has the unknown parent {parent!r}", "a parent must be a label of the set")
+                raise LabelSetError(
+                    f"label {label.name!r} has the unknown parent {parent!r}", "a parent must be a label of the set"
+                )
             if parent in trail:
                 raise LabelSetError(f"label {label.name!r} is its own ancestor", "remove the circle of parents")
             trail.add(parent)
@@ -158,7 +165,8 @@ def allocate_codes(words: Sequence[str], names: Sequence[str] | None = None) -> 
     A code is a word of the label's own name, so that a small model need not
     learn a table of letters, and no two codes share their first four letters
     (nor does one begin another), so that the first token already tells them
-    apart. Labels without such a word get a capital letter.
+    apart. Labels without such a word get a capital letter (two, where there are
+    more labels than free letters).
 
     Args:
         words: The label names as words, in order.
@@ -168,7 +176,9 @@ def allocate_codes(words: Sequence[str], names: Sequence[str] | None = None) -> 
         Name to code, in order; ``none`` is never a code.
     """
     keys = list(names if names is not None else words)
-    options = [[w if w.isupper() else w.lower() for w in _WORD.findall(text)] if text.isascii() else [] for text in words]
+    options = [
+        [w if w.isupper() else w.lower() for w in _WORD.findall(text)] if text.isascii() else [] for text in words
+    ]
     taken = [NONE_CODE]
     codes: dict[str, str] = {}
     # Names of one word choose first: the others have a second word to fall back on.
@@ -179,7 +189,7 @@ def allocate_codes(words: Sequence[str], names: Sequence[str] | None = None) -> 
         if code:
             codes[keys[position]] = code
             taken.append(code)
-    letters = (letter for letter in _letters() if letter not in taken)
+    letters = iter(_letters(len(keys) - len(codes), taken))
     return {key: codes.get(key) or next(letters) for key in keys}
 
 
@@ -192,7 +202,11 @@ def _clash(code: str, others: Iterable[str]) -> bool:
     )
 
 
-def _letters() -> Iterable[str]:
+def _letters(count: int, taken: Sequence[str]) -> list[str]:
+    """Codes of capital letters, all of one length, none of which begins or goes on from another code."""
     for size in itertools.count(1):
-        for letters in itertools.product(string.ascii_uppercase, repeat=size):
-            yield "".join(letters)
+        found = ["".join(letters) for letters in itertools.product(string.ascii_uppercase, repeat=size)]
+        found = [code for code in found if not any(code.startswith(t) or t.startswith(code) for t in taken)]
+        if len(found) >= count:
+            return found[:count]
+    raise AssertionError("unreachable")
