@@ -51,7 +51,13 @@ class Request:
         """Content address of the answer: model, prompt, constraint, parameters (hex, 40 digits)."""
         c = self.constraint
         what = orjson.dumps(
-            [model_revision, self.messages, self.max_tokens, [c.kind, c.value, c.choices] if c else None, self.logprobs],
+            [
+                model_revision,
+                self.messages,
+                self.max_tokens,
+                [c.kind, c.value, c.choices] if c else None,
+                self.logprobs,
+            ],
         )
         return hashlib.blake2b(what, digest_size=20).hexdigest()
 
@@ -68,19 +74,35 @@ class FailureKind(StrEnum):
     BAD_RESPONSE = "bad_response"
     CIRCUIT_OPEN = "circuit_open"
     REFUSED = "refused"
+    UNAVAILABLE = "unavailable"
 
     @property
     def retryable(self) -> bool:
         """Whether the same request may succeed a moment later."""
         return self in (self.TIMEOUT, self.CONNECTION, self.OVERLOADED, self.SERVER, self.BAD_RESPONSE)
 
+    @property
+    def infrastructure(self) -> bool:
+        """Whether it speaks against the engine and not against the request: opens a circuit breaker.
+
+        ``UNAVAILABLE`` is an engine that turns everything away: a wrong key, a model it does not serve.
+        """
+        return self in (self.TIMEOUT, self.CONNECTION, self.SERVER, self.UNAVAILABLE)
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A request that ended without an answer."""
+    """A request that ended without an answer.
+
+    Attributes:
+        kind: What went wrong; decides whether to try again.
+        message: One line for a person.
+        retry_after: Seconds the engine asked to wait before the next try, where it said so.
+    """
 
     kind: FailureKind
     message: str
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +149,11 @@ class Completion:
     attempts: int = 1
 
     @classmethod
-    def failed(cls, kind: FailureKind, message: str, *, attempts: int = 1) -> Completion:
+    def failed(
+        cls, kind: FailureKind, message: str, *, attempts: int = 1, retry_after: float | None = None
+    ) -> Completion:
         """A completion that says why there is none."""
-        return cls(finish="error", failure=Failure(kind, message), attempts=attempts)
+        return cls(finish="error", failure=Failure(kind, message, retry_after), attempts=attempts)
 
 
 @dataclass(slots=True)
