@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from tools.metrics import bootstrap, resampled_totals, wilson
+from tools.metrics.intervals import Method, ratio
+
+COUNTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=30)
+
+
+@settings(deadline=None)
+@given(COUNTS, st.sampled_from(["f1", "precision", "recall"]), st.sampled_from(["percentile", "bca"]))
+def test_the_interval_holds_its_order(
+    rows: list[tuple[int, int, int]], name: Literal["f1", "precision", "recall"], method: Method
+) -> None:
+    counts = np.array(rows)
+    interval = bootstrap(counts, name, rng=np.random.default_rng(1), resamples=200, method=method)
+    assert 0 <= interval.low <= interval.high <= 1
+    tp, fp, fn = counts.sum(axis=0)
+    below = {"f1": 2 * tp + fp + fn, "precision": tp + fp, "recall": tp + fn}[name]
+    assert interval.point == pytest.approx((2 * tp if name == "f1" else tp) / below if below else 0.0)
+    if len({tuple(row) for row in rows}) == 1 and len(rows) > 1:
+        assert interval.low == interval.high == pytest.approx(interval.point)
+
+
+def test_one_document_says_nothing() -> None:
+    interval = bootstrap(np.array([[3, 1, 0]]), rng=np.random.default_rng(1))
+    assert (interval.low, interval.high) == (0.0, 1.0)
+    assert interval.point == pytest.approx(6 / 7)
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+@pytest.mark.parametrize("name", ["f1", "recall"])
+def test_agrees_with_scipy(method: Method, name: Literal["f1", "recall"]) -> None:
+    rng = np.random.default_rng(5)
+    counts = np.stack([rng.binomial(6, 0.8, 60), rng.poisson(1.0, 60), rng.poisson(1.5, 60)], axis=1)
+
+    def statistic(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray, axis: int = -1) -> np.ndarray:
+        return ratio(np.stack([tp.sum(axis), fp.sum(axis), fn.sum(axis)], axis=-1).astype(float), name)
+
+    theirs = stats.bootstrap(
+        tuple(counts.T),
+        statistic,
+        paired=True,
+        method=method,
+        n_resamples=9999,
+        rng=np.random.default_rng(2),
+        vectorized=True,
+    ).confidence_interval
+    ours = bootstrap(counts, name, rng=np.random.default_rng(3), resamples=9999, method=method)
+    assert ours.low == pytest.approx(theirs.low, abs=0.004)
+    assert ours.high == pytest.approx(theirs.high, abs=0.004)
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_it_covers_the_truth_about_as_often_as_it_says(method: Method) -> None:
+    rng = np.random.default_rng(11)
+    truth = 2 * 4 * 0.8 / (2 * 4 * 0.8 + 1.0 + 4 * 0.2)
+    hits, trials = 0, 300
+    for _ in range(trials):
+        # Documents differ in how well they go: spans of one document are not independent.
+        found = rng.binomial(4, rng.beta(8, 2, 80))
+        counts = np.stack([found, rng.poisson(1.0, 80), 4 - found], axis=1)
+        interval = bootstrap(counts, rng=rng, resamples=400, level=0.9, method=method)
+        hits += interval.low <= truth <= interval.high
+    assert 0.84 <= hits / trials <= 0.95
+
+
+def test_documents_are_drawn_whole_and_all_columns_together() -> None:
+    counts = np.array([[1, 10], [2, 20], [4, 40]])
+    totals = resampled_totals(counts, np.random.default_rng(1), 500)
+    assert totals.shape == (500, 2)
+    assert np.array_equal(totals[:, 1], 10 * totals[:, 0])
+    assert totals[:, 0].min() == 3
+    assert totals[:, 0].max() == 12
+    assert totals[:, 0].mean() == pytest.approx(7, abs=0.3)
+
+
+def test_many_documents_are_drawn_in_blocks() -> None:
+    counts = np.ones((200_000, 3), dtype=np.int64)
+    totals = resampled_totals(counts, np.random.default_rng(1), 45)
+    assert totals.shape == (45, 3)
+    assert (totals == 200_000).all()
+
+
+@settings(deadline=None)
+@given(st.integers(0, 60), st.integers(0, 60), st.sampled_from([0.8, 0.95, 0.99]))
+def test_wilson_is_what_scipy_says(successes: int, failures: int, level: float) -> None:
+    trials = successes + failures
+    interval = wilson(successes, trials, level)
+    assert 0 <= interval.low <= interval.point <= interval.high <= 1 or not trials
+    if trials:
+        theirs = stats.binomtest(successes, trials).proportion_ci(level, method="wilson")
+        assert interval.low == pytest.approx(theirs.low, abs=1e-9)
+        assert interval.high == pytest.approx(theirs.high, abs=1e-9)
+    else:
+        assert (interval.low, interval.high) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(-1, 3), (4, 3), (1, 0)])
+def test_wilson_refuses_what_is_no_share(successes: int, trials: int) -> None:
+    with pytest.raises(ValueError, match="successes"):
+        wilson(successes, trials)
