@@ -94,7 +94,7 @@ async def annotate_async(
         batches = await asyncio.gather(*(quorum.extract(flat[i : i + size]) for i in range(0, len(flat), size)))
     results = iter([result for batch in batches for result in batch.results])
     return [
-        Annotated(document, merge(document, [next(results) for _ in group]))
+        Annotated(document, merge(document, [next(results) for _ in group], group))
         for document, group in zip(documents, passages, strict=True)
     ]
 
@@ -132,12 +132,16 @@ def as_demonstration(given: Demonstration | Mapping[str, Any], labels: LabelSet,
     for entity in given.get("entities", ()):
         label = labels.resolve(str(entity.get("label")))
         if label is None:
-            raise InputError(f"demonstration {number}: unknown label {entity.get('label')!r}", f"known: {', '.join(labels.names)}")
+            raise InputError(
+                f"demonstration {number}: unknown label {entity.get('label')!r}", f"known: {', '.join(labels.names)}"
+            )
         try:
             span = Span(int(entity["start"]), int(entity["end"]), label)
             span.text_in(text)
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"demonstration {number}: bad span {dict(entity)!r} ({error})", "offsets count code points") from error
+            raise InputError(
+                f"demonstration {number}: bad span {dict(entity)!r} ({error})", "offsets count code points"
+            ) from error
         spans.append(span)
     name = str(given.get("id", f"demonstration-{number}"))
     return Demonstration(name, str(given.get("document_id", name)), text, tuple(spans))

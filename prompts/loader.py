@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,7 +32,7 @@ _ANSWERS: dict[Step, tuple[Answer, ...]] = {
 }
 HERE = Path(__file__).parent
 _NAME = re.compile(r"(?P<id>[a-z][a-z0-9_]*)\.v(?P<version>[1-9][0-9]*)\.md\Z")
-_INCLUDE = re.compile(r"{%-?\s*include\s+\"([^\"]+)\"\s*-?%}")
+_INCLUDE = re.compile(r"{%[-+]?\s*(?:include|import|extends|from)\s+[\"']([^\"']+)[\"']")
 _FIELDS = ("id", "step", "version", "answer", "changed")
 
 
@@ -165,18 +166,26 @@ def _split(path: Path, text: str) -> tuple[dict[str, str], str]:
         front[name.strip()] = value.strip()
     missing = [name for name in _FIELDS if not front.get(name)]
     if missing:
-        raise PromptError(f"{path}: front matter lacks {', '.join(missing)}", "every field is required")
+        raise PromptError(f"{path}:1: front matter lacks {', '.join(missing)}", "every field is required")
     return front, parts[2]
 
 
 def _hash(body: str, extra: Path | None) -> str:
     digest = hashlib.blake2b(body.encode(), digest_size=8)
-    for name in _INCLUDE.findall(body):
-        for folder in folders(extra):
-            if (folder / name).is_file():
-                digest.update((folder / name).read_bytes())
-                break
+    for included in _included(body, extra, set()):
+        digest.update(included)
     return digest.hexdigest()
+
+
+def _included(body: str, extra: Path | None, seen: set[str]) -> Iterator[bytes]:
+    """What a body includes, and what that includes in turn, each file once."""
+    for name in _INCLUDE.findall(body):
+        path = next((folder / name for folder in folders(extra) if (folder / name).is_file()), None)
+        if path and name not in seen:
+            seen.add(name)
+            content = path.read_bytes()
+            yield content
+            yield from _included(content.decode("utf-8", "replace"), extra, seen)
 
 
 @lru_cache(maxsize=8)
@@ -198,7 +207,9 @@ def _compile(template: Template, extra: Path | None) -> jinja2.Template:
         compiled = environment(extra).from_string(template.source)
     except jinja2.TemplateError as error:
         line = getattr(error, "lineno", None)
-        where = f"{template.path}:{line}" if line else str(template.path)
+        # Jinja counts from the body's first line; a person counts from the file's.
+        above = template.path.read_text(encoding="utf-8").count("\n") - template.source.count("\n")
+        where = f"{template.path}:{line + above}" if line else str(template.path)
         raise PromptError(f"{where}: {error}", "mend the Jinja body") from error
     if missing := {"system", "user"} - set(compiled.blocks):
         raise PromptError(

@@ -51,7 +51,7 @@ class DemonstrationIndexError(QuorumError):
     """The demonstration index is locked, or made by another embedding model."""
 
 
-class QuorumLost(QuorumError):  # noqa: N818 - what happened, not only an error
+class QuorumLost(QuorumError):
     """Fewer members answer than the quorum needs: the run pauses."""
 
     exit_code = 3

@@ -9,10 +9,18 @@ from dataclasses import dataclass
 
 from agent.engines.protocol import Accounting, Completion, Engine, FailureKind, Request
 from agent.extraction.member import Member
+from tools.errors import QuorumError
 
 # What says that the engine is gone, not that one prompt was bad.
 GONE = frozenset(
-    {FailureKind.CONNECTION, FailureKind.CIRCUIT_OPEN, FailureKind.TIMEOUT, FailureKind.SERVER, FailureKind.OVERLOADED},
+    {
+        FailureKind.CONNECTION,
+        FailureKind.CIRCUIT_OPEN,
+        FailureKind.TIMEOUT,
+        FailureKind.SERVER,
+        FailureKind.OVERLOADED,
+        FailureKind.UNAVAILABLE,
+    },
 )
 
 
@@ -51,7 +59,7 @@ async def ask(questions: Sequence[Question], accounting: Accounting) -> list[Ans
         by_engine.setdefault(id(question.member.engine), (question.member.engine, []))[1].append(position)
     groups = list(by_engine.values())
     answered = await asyncio.gather(
-        *(engine.complete([questions[i].request for i in positions]) for engine, positions in groups),
+        *(_complete(engine, [questions[i].request for i in positions]) for engine, positions in groups),
     )
     answers: list[Answer | None] = [None] * len(questions)
     for (_, positions), completions in zip(groups, answered, strict=True):
@@ -59,6 +67,19 @@ async def ask(questions: Sequence[Question], accounting: Accounting) -> list[Ans
             accounting.add(questions[position].request.tag, completion)
             answers[position] = Answer(questions[position], completion)
     return [answer for answer in answers if answer is not None]
+
+
+async def _complete(engine: Engine, requests: list[Request]) -> list[Completion]:
+    """An engine that cannot be used at all is a dead member, not the end of the batch."""
+    try:
+        return await engine.complete(requests)
+    except QuorumError as error:
+        return [Completion.failed(FailureKind.UNAVAILABLE, one_line(str(error)))] * len(requests)
+
+
+def one_line(text: str) -> str:
+    """A message as a person gets it: what servers say may span lines."""
+    return " ".join(text.split())
 
 
 def members_gone(answers: Sequence[Answer]) -> dict[str, str]:
@@ -70,5 +91,5 @@ def members_gone(answers: Sequence[Answer]) -> dict[str, str]:
         failure = answer.completion.failure
         if failure and failure.kind in GONE:
             gone[answer.question.member.name] += 1
-            messages[answer.question.member.name] = f"{failure.kind}: {failure.message}"
+            messages[answer.question.member.name] = one_line(f"{failure.kind}: {failure.message}")
     return {name: messages[name] for name, count in gone.items() if count == asked[name]}

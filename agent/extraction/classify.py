@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.engines.constraints import choice_probabilities
-from agent.extraction.asking import Question, ask, members_gone
+from agent.extraction.asking import Question, ask, members_gone, one_line
 from agent.extraction.context import Context
 from agent.extraction.extract import check_quorum
 from agent.extraction.member import Sheet
@@ -33,9 +33,7 @@ async def classify(works: tuple[Work, ...], context: Context) -> tuple[tuple[Wor
     questions = [
         Question(
             m,
-            m.classification(
-                context.sheet, w.shown, w.passage.context, w.demonstrations.last(m.demonstrations), c.span
-            ),
+            m.classification(context.sheet, w.shown, w.context, w.demonstrations.last(m.demonstrations), c.span),
             (i, j),
         )
         for i, w in enumerate(works)
@@ -57,7 +55,8 @@ async def classify(works: tuple[Work, ...], context: Context) -> tuple[tuple[Wor
             given.setdefault(key, []).append((name, distribution))
         else:
             failure = answer.completion.failure
-            failures[key[0]] = f"{name}: {failure.kind}: {failure.message}" if failure else f"{name}: no log-probabilities"
+            said = f"{failure.kind}: {failure.message}" if failure else "no log-probabilities"
+            failures[key[0]] = one_line(f"{name}: {said}")
     weights = {m.name: m.weight for m in context.members}
     done = []
     for i, work in enumerate(works):
@@ -110,22 +109,25 @@ def vote(
 def from_typed(works: tuple[Work, ...], context: Context) -> tuple[Work, ...]:
     """Without a classify step: the labels that typed extraction wrote are the votes.
 
-    A member that lists a candidate with a type votes for it with probability 1;
-    one that answered and did not list it votes for none.
+    A member that lists a candidate with a type votes for it with probability 1
+    (shared evenly where it gave several); one that answered and did not list it
+    votes for none. A passage with candidates that no such member answered for
+    has failed: its candidates have no type.
     """
     sheet = context.sheet
     weights = {m.name: m.weight for m in context.members}
     typed_members = [m.name for m in context.members if m.extract.answer == "typed"]
     done = []
     for work in works:
+        answered = [name for name in typed_members if name in work.answered]
+        if work.candidates and not answered:
+            work = work.marked(Outcome(OutcomeKind.FAILED, f"no answer with types: {', '.join(typed_members)}"))
         voted = []
-        for candidate in work.candidates:
-            labels = dict(candidate.typed)
-            given = [
-                (name, {sheet.labels.codes[labels[name]] if name in labels else NONE_CODE: 1.0})
-                for name in typed_members
-                if name in work.answered
-            ]
+        for candidate in work.candidates if answered else ():
+            given = []
+            for name in answered:
+                codes = [sheet.labels.codes[label] for member, label in candidate.typed if member == name]
+                given.append((name, dict.fromkeys(codes, 1 / len(codes)) if codes else {NONE_CODE: 1.0}))
             voted.append(vote(candidate, given, weights, sheet))
-        done.append(replace(work, candidates=tuple(c for c in voted if c.votes)))
+        done.append(replace(work, candidates=tuple(voted)))
     return tuple(done)

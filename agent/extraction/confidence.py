@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent.extraction.state import Candidate
-from tools.errors import ConfigError
+from tools.errors import ConfigError, OutputError
 
 SHIPPED = Path(__file__).with_name("calibration.json")
 _EPSILON = 1e-4
@@ -71,8 +71,17 @@ class Calibrator:
         return 1 / (1 + math.exp(-max(-30.0, min(30.0, score))))
 
     def save(self, path: Path) -> None:
-        """Write as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        """Write as JSON, by rename, so that a kill leaves the old one whole.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        fresh = path.with_name(f"{path.name}.tmp")
+        try:
+            fresh.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+            fresh.replace(path)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written ({error.strerror})", "choose another place") from error
 
     @classmethod
     def load(cls, path: Path) -> Calibrator:
@@ -83,10 +92,16 @@ class Calibrator:
         """
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            numbers = {key: float(data.pop(key)) for key in ("intercept", *FEATURES)}
+            if not isinstance(data, dict):
+                raise ValueError("not a table")
+            numbers = {key: float(data[key]) for key in ("intercept", *FEATURES)}
+            if not all(map(math.isfinite, numbers.values())):
+                raise ValueError("a coefficient is no number")
             return cls(**numbers, source=str(data["source"]))
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ConfigError(f"{path}: not a calibration ({error})", "remove it; the shipped one is used then") from error
+            raise ConfigError(
+                f"{path}: not a calibration ({error})", "remove it; the shipped one is used then"
+            ) from error
 
 
 def shipped() -> Calibrator:
@@ -117,7 +132,9 @@ def fit(examples: Sequence[tuple[tuple[float, ...], bool]], source: str) -> Cali
     return Calibrator(float(model.intercept_[0]), **weights, source=source)
 
 
-def cross_fit(by_document: Mapping[str, Sequence[tuple[tuple[float, ...], bool]]], folds: int = 5) -> dict[str, Calibrator]:
+def cross_fit(
+    by_document: Mapping[str, Sequence[tuple[tuple[float, ...], bool]]], folds: int = 5
+) -> dict[str, Calibrator]:
     """For every document, coefficients fitted on the other documents.
 
     Args:

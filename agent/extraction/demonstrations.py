@@ -68,5 +68,7 @@ class RetrievedDemonstrations:
             if len(self._costs) > 100_000:
                 self._costs.clear()
             mentions = " ".join(s.text_in(demonstration.text) for s in demonstration.spans)
-            self._costs[demonstration.id] = self._count(f"{demonstration.text} {mentions}") + 4 * len(demonstration.spans)
+            self._costs[demonstration.id] = self._count(f"{demonstration.text} {mentions}") + 4 * len(
+                demonstration.spans
+            )
         return self._costs[demonstration.id]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from agent.engines.protocol import Completion
-from agent.extraction.asking import Answer, Question, ask, members_gone
+from agent.engines.protocol import Completion, FailureKind
+from agent.extraction.asking import Answer, Question, ask, members_gone, one_line
 from agent.extraction.context import Context
 from agent.extraction.member import Sheet
 from agent.extraction.state import Candidate, Work
@@ -70,7 +70,7 @@ async def extract(works: tuple[Work, ...], context: Context) -> tuple[tuple[Work
     questions = [
         Question(
             m,
-            m.extraction(context.sheet, w.shown, w.passage.context, w.demonstrations.last(m.demonstrations)),
+            m.extraction(context.sheet, w.shown, w.context, w.demonstrations.last(m.demonstrations)),
             (i,),
         )
         for i, w in enumerate(works)
@@ -110,7 +110,9 @@ def _unite(work: Work, answers: list[Answer], context: Context) -> Work:
         member = answer.question.member
         failure = answer.completion.failure
         if failure is not None:
-            failures.append(f"{member.name}: {failure.kind}: {failure.message}")
+            failures.append(one_line(f"{member.name}: {failure.kind}: {failure.message}"))
+            if failure.kind is FailureKind.REFUSED:
+                work = work.marked(Outcome(OutcomeKind.REFUSED, failures[-1]))
             continue
         answered.append(member.name)
         read = read_answer(work.shown, answer.completion, member.extract, context.sheet)
@@ -128,6 +130,9 @@ def _unite(work: Work, answers: list[Answer], context: Context) -> Work:
         )
     # Where more is proposed than can be judged, what most members wrote comes first.
     places = sorted(proposers, key=lambda place: (-len(proposers[place]), place))[:MAX_CANDIDATES]
+    if len(proposers) > MAX_CANDIDATES:
+        left_out = len(proposers) - MAX_CANDIDATES
+        work = work.marked(Outcome(OutcomeKind.TRUNCATED, f"{left_out} candidate(s) beyond {MAX_CANDIDATES} left out"))
     candidates = tuple(
         Candidate(Span(*place), tuple(proposers[place]), tuple(typed.get(place, ()))) for place in sorted(places)
     )

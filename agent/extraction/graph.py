@@ -44,8 +44,7 @@ async def _extract(state: BatchState, runtime: Runtime[Context]) -> BatchState:
 
 async def _classify(state: BatchState, runtime: Runtime[Context]) -> BatchState:
     works, gone = await classify(state["works"], runtime.context)
-    down = state.get("members_down", ())
-    return {"works": works, "members_down": tuple(dict.fromkeys((*down, *gone)))}
+    return {"works": works, "members_down": _with(state, gone)}
 
 
 async def _types_as_written(state: BatchState, runtime: Runtime[Context]) -> BatchState:
@@ -53,7 +52,12 @@ async def _types_as_written(state: BatchState, runtime: Runtime[Context]) -> Bat
 
 
 async def _verify(state: BatchState, runtime: Runtime[Context]) -> BatchState:
-    return {"works": await verify(state["works"], runtime.context)}
+    works, gone = await verify(state["works"], runtime.context)
+    return {"works": works, "members_down": _with(state, gone)}
+
+
+def _with(state: BatchState, gone: dict[str, str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*state.get("members_down", ()), *gone)))
 
 
 async def _decide(state: BatchState, runtime: Runtime[Context]) -> BatchState:

@@ -58,14 +58,14 @@ class Quorum:
         self.config = config
         self.sheet = Sheet.of(labels)
         self.members = tuple(_members(config, engines))
-        self._source = source if config.steps.retrieve else None
-        self._k = max((m.demonstrations for m in self.members), default=0) if self._source else 0
+        self.source = source if config.steps.retrieve else None
+        self._k = max((m.demonstrations for m in self.members), default=0) if self.source else 0
         self.calibrator = calibrator or (shipped() if config.steps.calibrate else Calibrator())
         self._verifier = next((m for m in self.members if m.name == config.steps.verifier), self.members[0])
         self._owns = tuple(owns)
         self.graph: Graph = build_graph(
-            pre_extraction=bool(self._source and self._source.needs_spans and self._k),
-            retrieval=bool(self._source and self._k),
+            pre_extraction=bool(self.source and self.source.needs_spans and self._k),
+            retrieval=bool(self.source and self._k),
             classification=config.steps.classify,
             verification=config.steps.verify,
         )
@@ -99,12 +99,12 @@ class Quorum:
             sheet=self.sheet,
             steps=self.config.steps,
             run=self.config.run,
-            source=self._source,
+            source=self.source,
             k=self._k,
             calibrator=self.calibrator,
             verifier=self._verifier,
             # A part gives the same result whenever it is run: chance hangs on its passages only.
-            rng=random.Random(f"{self.config.run.seed}/{passages[0].id}"),
+            rng=random.Random(f"{self.config.run.seed}/{passages[0].id}".encode("utf-8", "surrogatepass")),
             accounting=Accounting(),
         )
 

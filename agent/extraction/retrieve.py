@@ -20,7 +20,7 @@ async def pre_extract(works: tuple[Work, ...], context: Context) -> tuple[Work, 
     """
     askers = list({(id(m.engine), m.pre_extract.reference): m for m in context.members}.values())
     questions = [
-        Question(m, m.extraction(context.sheet, w.shown, w.passage.context, (), first=True), (i,))
+        Question(m, m.extraction(context.sheet, w.shown, w.context, (), first=True), (i,))
         for i, w in enumerate(works)
         for m in askers
     ]
@@ -42,7 +42,5 @@ async def retrieve(works: tuple[Work, ...], context: Context) -> tuple[Work, ...
     """Fetch demonstrations for the whole batch in one query, off the event loop."""
     if context.source is None or context.k == 0:
         return works
-    shown: list[Shown] = await asyncio.to_thread(
-        context.source.shown_for, works, context.k, context.sheet, context.rng
-    )
+    shown: list[Shown] = await asyncio.to_thread(context.source.shown_for, works, context.k, context.sheet, context.rng)
     return tuple(replace(w, demonstrations=s) for w, s in zip(works, shown, strict=True))

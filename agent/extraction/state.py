@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from prompts import DemonstrationView
-from tools.annotation import Passage, Span
+from tools.annotation import Passage, Span, model_text
 from tools.annotation.prediction import Outcome, PassageResult, Vote
 
 
@@ -72,6 +72,11 @@ class Work:
     answered: tuple[str, ...] = ()
     outcome: Outcome = Outcome()
     ungrounded: tuple[str, ...] = ()
+
+    @property
+    def context(self) -> str:
+        """The left context as shown: it stands in the same prompt, so it must be as harmless as the passage."""
+        return model_text(self.passage.context)
 
     def marked(self, outcome: Outcome) -> Work:
         """The same passage with an outcome that may be worse."""

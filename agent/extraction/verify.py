@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.engines.constraints import choice_probabilities
-from agent.extraction.asking import Question, ask
+from agent.extraction.asking import Question, ask, members_gone
 from agent.extraction.context import Context
 from agent.extraction.member import YES_NO
 from agent.extraction.state import Candidate, Work
@@ -25,17 +25,20 @@ def wants_verdict(candidate: Candidate, context: Context) -> bool:
     return low <= candidate.probability <= high
 
 
-async def verify(works: tuple[Work, ...], context: Context) -> tuple[Work, ...]:
+async def verify(works: tuple[Work, ...], context: Context) -> tuple[tuple[Work, ...], dict[str, str]]:
     """Ask the verifier about every candidate that its answer could change.
 
     A verifier that does not answer changes nothing: the vote stands.
+
+    Returns:
+        The passages with verdicts, and the verifier with why where it is gone.
     """
     verifier = context.verifier
     questions = [
         Question(
             verifier,
             verifier.verification(
-                context.sheet, w.shown, w.passage.context, w.demonstrations.last(verifier.demonstrations), c.span
+                context.sheet, w.shown, w.context, w.demonstrations.last(verifier.demonstrations), c.span
             ),
             (i, j),
         )
@@ -44,13 +47,15 @@ async def verify(works: tuple[Work, ...], context: Context) -> tuple[Work, ...]:
         if wants_verdict(c, context)
     ]
     if not questions:
-        return works
+        return works, {}
     verdicts: dict[tuple[int, ...], float] = {}
-    for answer in await ask(questions, context.accounting):
+    answers = await ask(questions, context.accounting)
+    for answer in answers:
         probabilities = choice_probabilities(answer.completion, YES_NO)
         if probabilities:
             verdicts[answer.question.key] = probabilities["yes"]
-    return tuple(
+    judged = tuple(
         replace(w, candidates=tuple(replace(c, verdict=verdicts.get((i, j))) for j, c in enumerate(w.candidates)))
         for i, w in enumerate(works)
     )
+    return judged, members_gone(answers)

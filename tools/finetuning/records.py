@@ -80,7 +80,9 @@ def vary_labels(labels: LabelSet, mix: Mix, rng: random.Random) -> tuple[LabelSe
         if name in names.values():
             name = label.name
         names[label.name] = name
-        varied.append(replace(label, name=name, description="" if bare else label.description, parent="", hotkey="", aliases=()))
+        varied.append(
+            replace(label, name=name, description="" if bare else label.description, parent="", hotkey="", aliases=())
+        )
     if len(set(names.values())) < len(names):
         return labels, {name: name for name in labels.names}
     return LabelSet(tuple(varied)), names
@@ -158,7 +160,9 @@ class RecordMaker:
         # A place with two types has no single right answer.
         single = [s for s in gold.spans if sum((s.start, s.end) == (t.start, t.end) for t in gold.spans) == 1]
         right = [(s, codes[s.label]) for s in rng.sample(single, min(mix.classify, len(single)))]
-        wrong = [(s, NONE_CODE) for s in _non_entities(shown, gold, rng, mix.negatives) if (s.start, s.end) not in known]
+        wrong = [
+            (s, NONE_CODE) for s in _non_entities(shown, gold, rng, mix.negatives) if (s.start, s.end) not in known
+        ]
         return right + wrong
 
     def _claims(self, shown: str, gold: Gold, codes: dict[str, str]) -> list[tuple[Span, str, bool]]:
@@ -170,7 +174,9 @@ class RecordMaker:
                 s = rng.choice(gold.spans)
                 claims.append((s, codes[s.label], True))
                 continue
-            others = _non_entities(shown, gold, rng, 1) if not gold.spans or rng.random() < 0.5 else [rng.choice(gold.spans)]
+            others = (
+                _non_entities(shown, gold, rng, 1) if not gold.spans or rng.random() < 0.5 else [rng.choice(gold.spans)]
+            )
             for s in others:
                 code = rng.choice(list(codes.values()))
                 claims.append((s, code, (s.start, s.end, code) in true))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -121,7 +122,8 @@ def train(
         The loss of every step.
 
     Raises:
-        FloatingPointError: The loss was not a number.
+        FloatingPointError: The loss or its gradient was not a number; the last
+            checkpoint stays as it is.
     """
     import torch
 
@@ -144,7 +146,10 @@ def train(
         if not math.isfinite(value):
             raise FloatingPointError(f"loss is {value} at step {step}")
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.clip))
+        if not math.isfinite(norm):
+            # Stepping would write it into every weight, and the next checkpoint would keep it.
+            raise FloatingPointError(f"the gradient's norm is {norm} at step {step}")
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         losses.append(value)
@@ -170,20 +175,40 @@ def schedule(step: int, config: TrainConfig) -> float:
 
 
 def save(model: Any, optimizer: Any, out: Path, step: int, config: TrainConfig) -> None:
-    """Write adapter, optimizer and step, each by rename, so that a kill leaves the last whole one."""
+    """Write adapter, optimizer and step, each by rename: ``checkpoint`` finds whole ones after a kill."""
     import torch
 
     out.mkdir(parents=True, exist_ok=True)
-    fresh = out / "adapter.tmp"
+    checkpoint(out)
+    fresh, target, old = out / "adapter.tmp", out / "adapter", out / "adapter.old"
+    for left in (fresh, old):
+        shutil.rmtree(left, ignore_errors=True)
     model.save_pretrained(fresh, safe_serialization=True)
-    target = out / "adapter"
-    if target.exists():
-        target.rename(out / "adapter.old")
-    fresh.rename(target)
-    for old in (out / "adapter.old").glob("*"):
-        old.unlink()
-    if (out / "adapter.old").exists():
-        (out / "adapter.old").rmdir()
     torch.save(optimizer.state_dict(), out / "optimizer.pt.tmp")
-    (out / "optimizer.pt.tmp").rename(out / "optimizer.pt")
-    (out / "state.json").write_text(json.dumps({"step": step, "config": asdict(config)}, indent=1))
+    (out / "state.json.tmp").write_text(json.dumps({"step": step, "config": asdict(config)}, indent=1))
+    if target.exists():
+        target.rename(old)
+    fresh.rename(target)
+    (out / "optimizer.pt.tmp").replace(out / "optimizer.pt")
+    (out / "state.json.tmp").replace(out / "state.json")
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def checkpoint(out: Path) -> tuple[int, Path | None]:
+    """Where a training that was stopped or killed goes on.
+
+    A kill between two renames of ``save`` may leave an adapter one checkpoint
+    newer than the step: some steps are then taken twice, which harms nothing.
+
+    Args:
+        out: Folder that ``train`` wrote to.
+
+    Returns:
+        The step to go on with and the adapter's folder; 0 and None to begin anew.
+    """
+    target, old, state = out / "adapter", out / "adapter.old", out / "state.json"
+    if old.is_dir() and not target.exists():
+        old.rename(target)
+    if not (state.is_file() and target.is_dir()):
+        return 0, None
+    return int(json.loads(state.read_text())["step"]), target

@@ -127,9 +127,12 @@ def pack(trees: Iterable[Tree], length: int) -> Iterator[list[Tree]]:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Tensors of one step: ``tokens`` and ``positions`` (rows, length), ``mask``
-    (rows, 1, length, length) boolean, and for each target its row, index, token
-    and weight, each (targets,)."""
+    """Tensors of one step.
+
+    ``tokens`` and ``positions`` (rows, length), ``mask`` (rows, 1, length,
+    length) boolean, and for each target its row, index, token and weight, each
+    (targets,).
+    """
 
     tokens: torch.Tensor
     positions: torch.Tensor

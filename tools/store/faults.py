@@ -22,15 +22,15 @@ _PERMISSIONS = "check the path, and the permissions of the file and its folder"
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-class DiskFull(StoreError):  # noqa: N818 - named like the rest of the tree
+class DiskFull(StoreError):
     """The disk, a quota or a limit leaves no room; what was committed before is kept."""
 
 
-class DamagedStore(StoreError):  # noqa: N818 - named like the rest of the tree
+class DamagedStore(StoreError):
     """The file's content is not what SQLite or the store once wrote."""
 
 
-class LockedStore(StoreError):  # noqa: N818 - named like the rest of the tree
+class LockedStore(StoreError):
     """Another process is writing the store."""
 
 

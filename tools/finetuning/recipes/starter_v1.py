@@ -12,17 +12,17 @@ stay out so that they can be tested as never seen.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tools.finetuning.corpora import Keep, corpus_labels, read_gold
 from tools.finetuning.records import Gold, Mix, RecordMaker
-from tools.finetuning.trainer import Progress, TrainConfig, load_lora, train
+from tools.finetuning.trainer import Progress, TrainConfig, checkpoint, load_lora, train
 from tools.finetuning.tree import Batch, Tree, batches, encode, pack
 
 # Corpus to its share of the records. Size alone would let the large ones drown
@@ -54,10 +54,19 @@ WEIGHTS = {"extract": 1.0, "classify": 2.0, "verify": 1.0}
 
 def keeps() -> dict[str, Keep]:
     """Records whose own licence allows shipping, for corpora where that differs by record."""
-    return {
-        "gum": lambda r: "NC" not in str(r["meta"].get("text_licence", "NC")).upper(),
-        "re3d": lambda r: "BBC" not in str(r["meta"].get("source", "")),
-    }
+    return {"gum": _gum, "re3d": _re3d}
+
+
+def _gum(record: Mapping[str, Any]) -> bool:
+    # Only what says CC BY or CC BY-SA itself: most of the others say "see LICENSE.txt".
+    licence = str((record.get("meta") or {}).get("text_licence", "")).upper()
+    return licence.startswith("CC BY") and "NC" not in licence and "ND" not in licence
+
+
+def _re3d(record: Mapping[str, Any]) -> bool:
+    # CC BY-NC for BBC Online; a record that does not name its source may be one of them.
+    source = str((record.get("meta") or {}).get("source") or "")
+    return bool(source) and "BBC" not in source.upper()
 
 
 def stream(data: Path, tokenizer: object, seed: int, *, rows: int, length: int) -> Iterator[Batch]:
@@ -114,9 +123,8 @@ def main() -> None:
         learning_rate=options.learning_rate,
         seed=options.seed,
     )
-    state = options.out / "state.json"
-    first = json.loads(state.read_text())["step"] if state.is_file() else 0
-    model = load_lora(options.base, config, options.out / "adapter" if first else options.init)
+    first, adapter = checkpoint(options.out)
+    model = load_lora(options.base, config, adapter or options.init)
     window: list[float] = []
 
     def watch(p: Progress) -> None:
@@ -124,7 +132,9 @@ def main() -> None:
         if p.step % 10 == 0 or p.step == 1:
             mean = sum(window[-10:]) / len(window[-10:])
             left = (p.steps - p.step) * p.seconds / max(1, p.step - first)
-            line = f"step {p.step}/{p.steps} loss {mean:.4f} {p.tokens_per_second:.0f} tokens/s, {left / 60:.0f} min left"
+            line = (
+                f"step {p.step}/{p.steps} loss {mean:.4f} {p.tokens_per_second:.0f} tokens/s, {left / 60:.0f} min left"
+            )
             print(line, file=sys.stderr, flush=True)
 
     source = stream(options.data, tokenizer, options.seed + first, rows=options.rows, length=options.length)
