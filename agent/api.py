@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.config import ProjectConfig
+from agent.extraction.quorum import Quorum
 from agent.opening import open_quorum
 from tools.annotation import Document, LabelSet, Span
 from tools.annotation.chunking import chunk
@@ -44,7 +45,7 @@ def annotate(
     """Find the named entities of some texts.
 
     Starts what engines it needs and stops them again; for many calls open a
-    quorum once (``agent.opening.open_quorum``) and use ``annotate_async``.
+    quorum once (``agent.opening.open_quorum``) and use :func:`annotate_with`.
 
     Args:
         texts: One text or several.
@@ -75,23 +76,36 @@ async def annotate_async(
     settings = config or ProjectConfig.default()
     label_set = as_label_set(labels)
     shown = [as_demonstration(d, label_set, number) for number, d in enumerate(demonstrations, 1)]
+    async with open_quorum(settings, label_set, demonstrations=shown) as quorum:
+        return await annotate_with(quorum, texts)
+
+
+async def annotate_with(quorum: Quorum, texts: Sequence[str] | str) -> list[Annotated]:
+    """As :func:`annotate`, with a quorum that is open already and stays open.
+
+    Args:
+        quorum: From ``agent.opening.open_quorum``.
+        texts: One text or several.
+
+    Raises:
+        QuorumLost: Too few members answer.
+    """
     listed = [texts] if isinstance(texts, str) else list(texts)
     documents = [Document(f"text-{number}", text) for number, text in enumerate(listed, 1)]
-    async with open_quorum(settings, label_set, demonstrations=shown) as quorum:
-        sizes = settings.passages
-        passages = [
-            chunk(
-                document,
-                quorum.count_tokens,
-                max_tokens=sizes.max_tokens,
-                overlap_tokens=sizes.overlap_tokens,
-                context_tokens=sizes.context_tokens,
-            )
-            for document in documents
-        ]
-        flat = [passage for group in passages for passage in group]
-        size = settings.run.batch
-        batches = await asyncio.gather(*(quorum.extract(flat[i : i + size]) for i in range(0, len(flat), size)))
+    sizes = quorum.config.passages
+    passages = [
+        chunk(
+            document,
+            quorum.count_tokens,
+            max_tokens=sizes.max_tokens,
+            overlap_tokens=sizes.overlap_tokens,
+            context_tokens=sizes.context_tokens,
+        )
+        for document in documents
+    ]
+    flat = [passage for group in passages for passage in group]
+    size = quorum.config.run.batch
+    batches = await asyncio.gather(*(quorum.extract(flat[i : i + size]) for i in range(0, len(flat), size)))
     results = iter([result for batch in batches for result in batch.results])
     return [
         Annotated(document, merge(document, [next(results) for _ in group], group))

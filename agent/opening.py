@@ -25,6 +25,9 @@ from tools.demonstrations import Demonstration, DemonstrationIndex
 
 Report = Callable[[str], None]
 CALIBRATION_FILE = "calibration.json"
+# A request waits its turn behind all others in flight, on a busy laptop for
+# minutes. A server that died is noticed by its connection, not by this.
+PATIENCE = Policy(max_in_flight=128, timeout=900.0, deadline=3600.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,8 @@ def _server(endpoint: serve.Endpoint, api_key: str | None, kind: str) -> Engine:
         tokenizer_path=str(endpoint.tokenizer) if endpoint.tokenizer else None,
         context_tokens=endpoint.context_tokens,
         structured="openai" if kind == "openai" else "vllm",
+        timeout=PATIENCE.timeout or 900.0,
+        max_in_flight=PATIENCE.max_in_flight,
         revision=endpoint.revision,
     )
 
@@ -165,7 +170,7 @@ def _in_process(use: ModelUse) -> Engine:
 
 
 def _resilient(engine: Engine, config: ProjectConfig) -> Engine:
-    return ResilientEngine(engine, Policy(), rng=random.Random(config.run.seed))
+    return ResilientEngine(engine, PATIENCE, rng=random.Random(config.run.seed))
 
 
 def _source(
@@ -192,7 +197,8 @@ def _source(
     embedder = SentenceTransformerEmbedder(config.demonstrations.embedder)
     if given is not None and index_path is None:
         path = Path(stack.enter_context(TemporaryDirectory(prefix="quorum-demonstrations-"))) / "chroma"
-    index = stack.enter_context(DemonstrationIndex(path, embedder))
+    # The project's own index is only read: another run or a person labelling may hold its writer's lock.
+    index = stack.enter_context(DemonstrationIndex(path, embedder, read_only=given is None))
     if given is not None:
         index.add(given)
     name = config.demonstrations.retriever

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import sys
 import time
@@ -20,8 +21,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from agent.config import DemonstrationsConfig, ProjectConfig, RunConfig, StepsConfig
-from agent.extraction.confidence import features, fit
+from agent.extraction.confidence import features
 from agent.extraction.context import Context
 from agent.extraction.quorum import Quorum
 from agent.extraction.state import Candidate, Work
@@ -140,10 +143,24 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def as_json(micro: Any) -> dict[str, float]:
+    """A score as numbers."""
+    within = micro.f1_interval
+    return {
+        "precision": micro.precision,
+        "recall": micro.recall,
+        "f1": micro.f1,
+        "low": within.low,
+        "high": within.high,
+        "support": micro.support,
+    }
+
+
 def main() -> None:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    given = os.environ.get("QUORUM_DATA")
+    parser.add_argument("--data", type=Path, default=Path(given) if given else None, help="default: QUORUM_DATA")
     parser.add_argument("--corpus", default="conll2003")
     parser.add_argument("--split", default="test")
     parser.add_argument("--limit", type=int, default=1000)
@@ -158,9 +175,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=13)
     parser.add_argument("--fit", type=Path, help="write examples for calibration there")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="60 sentences")
     options = parser.parse_args()
+    if options.data is None:
+        print("steps: skipped, it needs a folder of corpora (--data or QUORUM_DATA)", file=sys.stderr)
+        return
+    options.limit = 60 if options.quick else options.limit
     result = asyncio.run(measure(options))
-    print(f"{result['corpus']}: {result['sentences']} sentences in {result['seconds']} s, {result['ungrounded']} ungrounded")
+    if options.json:
+        print(json.dumps({**result, "rows": {row: as_json(score) for row, score in result["rows"].items()}}))
+        return
+    counted = f"{result['sentences']} sentences in {result['seconds']} s, {result['ungrounded']} ungrounded"
+    print(f"{result['corpus']}: {counted}")
     for row, micro in result["rows"].items():
         print(f"{row:16s} {micro}")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,12 +31,42 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.register_profile("dev", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+ROOT = Path(__file__).parents[1]
 SERVER_VARIABLE = "QUORUM_TEST_VLLM_URL"
+
+
+_GUARD = """
+import shutil, sys
+sys.stdin.read()
+from agent.models import serverstate
+from agent.models.processes import end_session
+for record in serverstate.records():
+    end_session(record.pid, record.identity, seconds=5)
+shutil.rmtree(sys.argv[1], ignore_errors=True)
+"""
+"""Waits for the end of the session, however it comes, a timeout's hard exit and kill -9 among them."""
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the session's own state folder."""
     shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the first test that starts the server the minutes a busy machine needs."""
+    for item in items:
+        if {"vllm_endpoint", "starter_path"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_orphans_of_this_session() -> Iterator[None]:
+    guard = subprocess.Popen(
+        [sys.executable, "-c", _GUARD, _HOME], cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True
+    )
+    yield
+    guard.communicate()
 
 
 @pytest.fixture(scope="session")

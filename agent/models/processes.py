@@ -114,7 +114,8 @@ def end_session(leader: int, identity: str, *, seconds: float = 15.0) -> bool:
         time.sleep(0.1)
     if left := _left(leader, members):
         _send(signal.SIGKILL, left)
-        deadline = time.monotonic() + 5.0
+        # Nothing can refuse this, but a busy machine takes its time to clear away gigabytes.
+        deadline = time.monotonic() + 30.0
         while time.monotonic() < deadline and _left(leader, members):
             time.sleep(0.05)
     reap(leader)

@@ -61,7 +61,7 @@ class QuorumCrew:
         if not any(self.config.demonstrations_of(member) for member in self.config.members):
             return ""
         if self.gold is not None:
-            from tools.demonstrations.index import content_digest
+            from tools.demonstrations.records import content_digest
 
             self._shown.extend(read_gold(self.gold, self.labels))
             return content_digest(self._shown)

@@ -10,12 +10,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 _JOIN_SECONDS = 5.0
+
+
+async def aside(function: Callable[[], Item]) -> Item:
+    """The result of a function that is called in a daemon thread.
+
+    As ``asyncio.to_thread``, but the end of the program does not wait for a
+    thread that hangs in a read of a pipe.
+
+    Raises:
+        BaseException: What the function raised.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Item] = loop.create_future()
+
+    def tell(set_it: Callable[[Any], None], value: object) -> None:
+        if not done.done():  # cancelled meanwhile
+            set_it(value)
+
+    def work() -> None:
+        try:
+            outcome = (done.set_result, function())
+        except StopIteration:
+            outcome = (done.set_exception, RuntimeError("the function ended an iteration"))  # type: ignore[assignment]
+        except BaseException as error:
+            outcome = (done.set_exception, error)  # type: ignore[assignment]
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(tell, *outcome)
+
+    threading.Thread(target=work, name="quorum-aside", daemon=True).start()
+    return await done
 
 
 class Feed(Generic[Item]):

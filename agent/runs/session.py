@@ -16,6 +16,7 @@ from typing import Any, Protocol, TextIO
 from agent.config import ProjectConfig
 from agent.runs.errors import RunInterrupted, RunMismatch
 from agent.runs.extractor import Extractor
+from agent.runs.feed import aside
 from agent.runs.identity import Reading, identity, label_tables
 from agent.runs.ledger import InputDigest, Ledger, find_run
 from agent.runs.output import Tally, refuse_foreign, write_output
@@ -29,6 +30,7 @@ from agent.runs.summary import RunSummary
 from tools.annotation.chunking import chunk
 from tools.annotation.document import Document, Passage
 from tools.annotation.labels import LabelSet
+from tools.annotation.prediction import OutcomeKind
 from tools.errors import InputError, QuorumError, QuorumLost
 from tools.formats.report import ReadReport
 from tools.store import RunState, Store
@@ -168,7 +170,7 @@ class _Session:
         self.progress.outcomes = self.ledger.outcomes()
         documents = self._documents()
         # A broken input is told before models are loaded, which takes longer.
-        first = await asyncio.to_thread(next, documents, None)
+        first = await aside(lambda: next(documents, None))
         if first is None:
             self.ledger.close_input(self.digest.value())
             return
@@ -237,7 +239,7 @@ class _Session:
                 if self.stop.requested:
                     return
 
-        await asyncio.to_thread(read)
+        await aside(read)
         if self.stop.requested:
             raise self._interrupted()
         if self.digest.value() != self.ledger.input:
@@ -281,7 +283,9 @@ class _Session:
         elif isinstance(error, (RunInterrupted, asyncio.CancelledError, KeyboardInterrupt)):
             state = RunState.STOPPED
         elif isinstance(error, RunMismatch):
-            return  # nothing was done to the run that is there
+            if self.ledger.input:
+                return  # the run is done, and nothing was done to it
+            state = RunState.STOPPED
         else:
             state = RunState.FAILED
         try:
@@ -299,7 +303,7 @@ class _Session:
             store=str(self.store.path),
             documents=tally.documents,
             entities=tally.entities,
-            outcomes=tally.outcomes,
+            outcomes={kind.value: tally.outcomes[kind.value] for kind in OutcomeKind if kind.value in tally.outcomes},
             passages=dict(passages),
             dead_letters=passages["failed"],
             grounded=tally.grounded / tally.entities if tally.entities else 1.0,

@@ -39,6 +39,18 @@ def pieces(text: str) -> int:
 
 
 FLAG, FAMILY, KEYCAP = "\U0001f1e9\U0001f1ea", "\U0001f468\u200d\U0001f469\u200d\U0001f467", "1\ufe0f\u20e3"
+
+
+def commas_last(text: str) -> int:
+    """A comma at the end costs more than one inside: a shorter text may have more tokens."""
+    return pieces(text) + 2 * text.rstrip().endswith(",")
+
+
+def joins(text: str) -> int:
+    """Two sentences together have a token more than each for itself."""
+    return pieces(text) + text.count(". ")
+
+
 CLUSTERS = [
     FLAG,
     FAMILY,
@@ -55,7 +67,7 @@ WORDS = ["word", "Mr. ", "3.5", "東京", "한국", "سلام", "a" * 30, "<|im_
 MARKS = [" ", "  ", "\n\n", "\r\n", ". ", ", ", "? ", "。", "-"]
 PARTS = st.sampled_from([*CLUSTERS, *WORDS, *MARKS])
 TEXTS = st.one_of(st.lists(PARTS, max_size=40).map("".join), st.text(st.characters(codec=None), max_size=60))
-COUNTERS = st.sampled_from([code_points, utf8_bytes, words, quarters, pieces])
+COUNTERS = st.sampled_from([code_points, utf8_bytes, words, quarters, pieces, commas_last, joins])
 
 
 @st.composite
@@ -116,6 +128,13 @@ def test_a_long_sentence_is_cut_after_a_clause_if_one_is_near() -> None:
     text = "one two three four five six, seven eight nine ten"
     assert chunk(Document("d", text), words, max_tokens=8)[0].text == "one two three four five six,"
     assert chunk(Document("d", text.replace(",", "")), words, max_tokens=8)[0].text.endswith("eight")
+
+
+def test_a_cut_after_a_clause_never_costs_more_than_the_budget() -> None:
+    text = "one two three four five, six seven eight nine"
+    assert commas_last("one two three four five,") == 8
+    assert chunk(Document("d", text), commas_last, max_tokens=8)[0].text == "one two three four five,"
+    assert chunk(Document("d", text), commas_last, max_tokens=7)[0].text == "one two three four five, six"
 
 
 def test_overlap_repeats_whole_sentences_or_words() -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tools.annotation import Span
 from tools.demonstrations import Demonstration, DemonstrationIndex, SentenceTransformerEmbedder
-from tools.demonstrations.index import content_digest
+from tools.demonstrations.records import content_digest
 from tools.errors import DemonstrationIndexError, QuorumError
 
 Open = Callable[..., DemonstrationIndex]

@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from agent.config import MemberConfig, ProjectConfig, RunConfig, StepsConfig
 from agent.engines.protocol import Completion, Engine, Request, TokenAlternatives
@@ -79,7 +80,7 @@ class Script:
     """
 
     extract: Mapping[str, str | Callable[[Asked], str | Completion]] = field(default_factory=dict)
-    types: Mapping[str | tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
+    types: Mapping[Any, Mapping[str, float]] = field(default_factory=dict)
     verdicts: Mapping[str, float] = field(default_factory=dict)
     otherwise: Callable[[Asked], Completion | str | None] = lambda asked: None
     requests: list[Request] = field(default_factory=list)
@@ -130,7 +131,7 @@ class Shelf:
 
 def members(*names: str, **options: object) -> tuple[MemberConfig, ...]:
     """Members that differ in name only, all on the model ``m``."""
-    return tuple(MemberConfig(name=name, model="m", **options) for name in names)  # type: ignore[arg-type]
+    return tuple(MemberConfig(name=name, model="m", **options) for name in names)
 
 
 def config(

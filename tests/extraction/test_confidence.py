@@ -71,7 +71,8 @@ def test_fit_finds_the_model_that_made_the_examples() -> None:
 
 
 @pytest.mark.parametrize(
-    "examples", [[], [((0.0, 0.0, 0.0, 0.0), True)] * 19, [((1.0, 0.0, 0.0, 0.0), True)] * 50, drawn(random.Random(1), 12)]
+    "examples",
+    [[], [((0.0, 0.0, 0.0, 0.0), True)] * 19, [((1.0, 0.0, 0.0, 0.0), True)] * 50, drawn(random.Random(1), 12)],
 )
 def test_too_few_or_equal_examples_are_refused(examples: list[Example]) -> None:
     with pytest.raises(ConfigError, match="too few to calibrate"):
@@ -81,7 +82,9 @@ def test_too_few_or_equal_examples_are_refused(examples: list[Example]) -> None:
 @given(st.integers(5, 23), st.integers(2, 9))
 def test_no_document_is_judged_by_a_model_that_saw_it(documents: int, folds: int) -> None:
     rng = random.Random(documents * 100 + folds)
-    by_document = {f"d{n:02}": [((float(n), 0.0, 0.0, 0.0), good) for good in (True, False) * 10] for n in range(documents)}
+    by_document = {
+        f"d{n:02}": [((float(n), 0.0, 0.0, 0.0), good) for good in (True, False) * 10] for n in range(documents)
+    }
     seen: list[set[float]] = []
 
     def watched(examples: list[Example], source: str) -> Calibrator:

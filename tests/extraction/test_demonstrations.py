@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -68,7 +68,10 @@ def test_with_k_zero_or_retrieval_off_nothing_is_looked_up_or_shown() -> None:
         config(*members("a", "b", demonstrations=0)),
         config(steps=StepsConfig(retrieve=False, verify="off")),
         ProjectConfig.default(
-            environment={}, members=members("a"), demonstrations=DemonstrationsConfig(k=0), steps=StepsConfig(verify="off")
+            environment={},
+            members=members("a"),
+            demonstrations=DemonstrationsConfig(k=0),
+            steps=StepsConfig(verify="off"),
         ),
     ):
         script, shelf = played(), Shelf(GOLD, needs_spans=True)
@@ -96,14 +99,13 @@ def test_members_of_one_engine_share_everything_but_the_question(context: str) -
         MemberConfig(name="typed", model="m", extract="typed.v1", classify="asked.v1"),
     )
     opened = quorum(script, config(*voters, steps=ON), source=Shelf(GOLD))
-    import asyncio
-
     asyncio.run(opened.extract([passage(TEXT, context=context)]))
     steps = {asked.step for asked in script.asked}
     assert steps == {"extract", "classify", "verify"} and len(script.requests) >= 8
     assert len({request.messages[0] for request in script.requests}) == 1
     prompts = [user(request) for request in script.requests]
-    common = os.path.commonprefix(prompts)
+    low, high = min(prompts), max(prompts)
+    common = low[: next(i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b)]
     shown = f"Text: ({context}) {TEXT}\n" if context else f"Text: {TEXT}\n"
     prefix = common[: common.index(shown) + len(shown)]
     assert all(d.text in prefix for d in GOLD)

@@ -132,7 +132,9 @@ def test_a_refusal_is_told_and_what_the_others_found_is_kept() -> None:
 
 
 def test_refused_by_too_many_is_failed() -> None:
-    script = Script(otherwise=lambda asked: Completion.failed(FailureKind.REFUSED, "no") if asked.member != "a" else None)
+    script = Script(
+        otherwise=lambda asked: Completion.failed(FailureKind.REFUSED, "no") if asked.member != "a" else None
+    )
     assert one(quorum(script), TEXT).outcome.kind is OutcomeKind.FAILED
 
 

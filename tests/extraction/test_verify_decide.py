@@ -27,7 +27,7 @@ def script(**verdicts: float) -> Script:
 
 
 def steps(**options: object) -> StepsConfig:
-    return StepsConfig(calibrate=False, **options)  # type: ignore[arg-type]
+    return StepsConfig.model_validate({"calibrate": False, **options})
 
 
 def verified(played: Script) -> list[tuple[str, str]]:

@@ -263,7 +263,7 @@ def _fill(cutter: _Cutter, units: Sequence[_Unit], first: int, start: int, budge
     last = first
     while last + 1 < len(units):
         more = units[last + 1].tokens + cutter.gap(units[last], units[last + 1], budget)
-        if total + more > budget + 1:
+        if total + more > budget:
             break
         total += more
         last += 1

@@ -151,10 +151,8 @@ def _spelling(text: str, *, fold: bool) -> _Spelling:
     start = size = 0
     for end in cluster_borders(text):
         part = _normal(text[start:end], fold=fold)
-        if part == " " and parts and parts[-1] == " ":
-            # A run of blanks counts as one; the first of them stands for all.
-            ends[-1] = end
-        elif part:
+        # A run of blanks counts as one.
+        if part and not (part == " " and parts and parts[-1] == " "):
             parts.append(part)
             offsets.append(size)
             starts.append(start)

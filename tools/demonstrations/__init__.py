@@ -8,16 +8,17 @@ from tools.demonstrations.model import Demonstration, Query, Retrieved, may_demo
 
 if TYPE_CHECKING:
     from tools.demonstrations.embedder import Embedder, SentenceTransformerEmbedder
-    from tools.demonstrations.index import Added, DemonstrationIndex, Verification
+    from tools.demonstrations.index import DemonstrationIndex
+    from tools.demonstrations.records import Added, Verification
     from tools.demonstrations.retrievers import Retriever, retriever
 
 _LAZY = {
-    "Added": "index",
+    "Added": "records",
     "DemonstrationIndex": "index",
     "Embedder": "embedder",
     "Retriever": "retrievers",
     "SentenceTransformerEmbedder": "embedder",
-    "Verification": "index",
+    "Verification": "records",
     "retriever": "retrievers",
 }
 

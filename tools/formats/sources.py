@@ -169,7 +169,12 @@ def _opened(source: Source) -> IO[bytes]:
 
 def _stdin() -> IO[bytes]:
     """Standard input as bytes, decompressed where it begins like gzip."""
-    stream = sys.stdin.buffer
+    stream: IO[bytes]
+    try:
+        # A reader of our own: a thread that waits in sys.stdin's would abort the interpreter at its end.
+        stream = io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
+    except (OSError, ValueError):  # not a real file, as in tests
+        stream = sys.stdin.buffer
     peek = getattr(stream, "peek", None)
     packed = peek is not None and peek(2)[:2] == b"\x1f\x8b"
     return gzip.GzipFile(fileobj=stream) if packed else stream  # type: ignore[return-value]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,6 +45,7 @@ def demo(
     from agent.models.devices import available_engine
     from agent.models.starter import pull
     from agent.runs.crew import QuorumCrew
+    from agent.runs.errors import RunMismatch
     from agent.runs.session import Job, extract
     from agent.runs.sidecar import index_beside, store_beside
     from tools.annotation.labelfile import read_label_set
@@ -64,7 +66,12 @@ def demo(
     notes = {"source": str(source), "demos": str(example.demonstrations), "index": str(index_beside(output))}
     job = Job(str(source), output, store_beside(output), config, labels, fresh=fresh, notes=notes)
     with progress_on() as observer:
-        summary = asyncio.run(extract(job, crew, observer))
+        try:
+            summary = asyncio.run(extract(job, crew, observer))
+        except RunMismatch as mismatch:
+            # What lies here is an earlier demo's: nothing of the user's is lost.
+            observer.note(f"extracting again: {mismatch.message}")
+            summary = asyncio.run(extract(replace(job, fresh=True), crew, observer))
     shown = _documents(job.store, labels)
     facts = _facts(folder / "demo.json", summary, shown, choice)
     scores = _scores(shown, labels)

@@ -22,8 +22,8 @@ from typing import ClassVar
 import numpy as np
 
 from tools.demonstrations.duplicates import overlap
-from tools.demonstrations.index import Hit
 from tools.demonstrations.model import Query, mention_texts
+from tools.demonstrations.records import Hit
 from tools.demonstrations.retrievers.base import DIGITS, Ranking, Retriever
 from tools.demonstrations.retrievers.dense import SentenceRetriever
 from tools.demonstrations.similarity import span_similarities

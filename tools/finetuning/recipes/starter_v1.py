@@ -2,7 +2,7 @@
 
 Run it with the folder of corpora (one folder a corpus, ``train.jsonl[.gz]``)::
 
-    python -m tools.finetuning.recipes.starter_v1 --data DIR --base CHECKPOINT --out DIR --steps 700
+    python -m tools.finetuning.recipes.starter_v1 --data DIR --base CHECKPOINT --out DIR --ship DIR
 
 The same command goes on where a killed one stopped. Corpora whose licence does
 not allow weights to be shipped are not read; whole domains (politics, science)
@@ -22,6 +22,7 @@ from typing import Any
 
 from tools.finetuning.corpora import Keep, corpus_labels, read_gold
 from tools.finetuning.records import Gold, Mix, RecordMaker
+from tools.finetuning.shipping import ship
 from tools.finetuning.trainer import Progress, TrainConfig, checkpoint, load_lora, train
 from tools.finetuning.tree import Batch, Tree, batches, encode, pack
 
@@ -49,6 +50,7 @@ SHARES: dict[str, float] = {
     "uner_en_ewt": 1.5,
 }
 SPLITS = {"uner_en_ewt": "dev"}
+STEPS = 320
 WEIGHTS = {"extract": 1.0, "classify": 2.0, "verify": 1.0}
 
 
@@ -103,14 +105,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=700)
-    parser.add_argument("--rows", type=int, default=4)
-    parser.add_argument("--length", type=int, default=1024)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--rows", type=int, default=2)
+    parser.add_argument("--length", type=int, default=1280)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=8e-4)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after that long")
     parser.add_argument("--seed", type=int, default=13)
     parser.add_argument("--init", type=Path, help="adapter to begin with")
+    parser.add_argument("--ship", type=Path, help="write the finished adapter there, in bf16")
     options = parser.parse_args()
 
     from transformers import AutoTokenizer
@@ -147,6 +150,9 @@ def main() -> None:
         first_step=first,
         deadline=time.monotonic() + 60 * options.minutes,
     )
+    _, adapter = checkpoint(options.out)
+    if options.ship and adapter:
+        ship(adapter, options.ship, "starter-base")
 
 
 if __name__ == "__main__":
