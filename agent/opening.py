@@ -66,6 +66,7 @@ def _use(config: ProjectConfig, member: MemberConfig, report: Report | None) -> 
     ref = resolve(
         model.source,
         adapter=model.adapter,
+        alias=member.model,
         context_tokens=model.context_tokens,
         root=config.root,
         known=config.models,
@@ -129,18 +130,22 @@ async def _engines(
         return {member.model: shared for member in config.members}
     uses = models_of(config, report)
     by_server = [use for use in uses if use.engine in ("vllm-server", "openai")]
+    keys = {use.ref.name: key for use in by_server if (key := _key(use))}
     served = await stack.enter_async_context(
-        serve.serving([use.ref for use in by_server], progress=report, on_death=on_death)
+        serve.serving([use.ref for use in by_server], keys=keys, progress=report, on_death=on_death)
     )
     engines: dict[str, Engine] = {}
     for use in uses:
         if use in by_server:
-            key = os.environ.get(use.config.api_key_env) if use.config.api_key_env else None
-            engine = _server(served[use.ref.name], key, use.engine)
+            engine = _server(served[use.ref.name], keys.get(use.ref.name), use.engine)
         else:
             engine = _in_process(use)
         engines[use.name] = _resilient(engine, config)
     return engines
+
+
+def _key(use: ModelUse) -> str | None:
+    return os.environ.get(use.config.api_key_env) if use.config.api_key_env else None
 
 
 def _server(endpoint: serve.Endpoint, api_key: str | None, kind: str) -> Engine:

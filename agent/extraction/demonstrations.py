@@ -47,7 +47,7 @@ class RetrievedDemonstrations:
         One query serves the whole batch. A demonstration that does not fit
         into the budget any more is left out, the less similar ones first.
         """
-        queries = [Query(w.passage.document_id, w.shown, w.suspected) for w in works]
+        queries = [Query(w.passage.document_id, w.shown, w.suspected, w.passage.document_hash) for w in works]
         shown = []
         for found in self._retriever.retrieve(queries, k, rng=rng):
             views: list[DemonstrationView] = []

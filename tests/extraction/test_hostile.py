@@ -141,7 +141,7 @@ def attempted(opened: Quorum, passages: list[Passage]) -> BatchResult | None:
     return None
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     answers=st.lists(completions(), min_size=1, max_size=12),
     labels=st.sampled_from(LABEL_SETS),

@@ -90,16 +90,16 @@ def test_large_sets_are_cut_to_what_a_prompt_holds() -> None:
 
 def truth(index: int, made: Record) -> tuple[str, dict[str, str]]:
     """The shown text, and code to label name of the original set."""
-    by_words = {}
+    by_words: dict[str, str] = {}
     for name in LABELS.names:
         for spelling in (name, *LABELS[name].aliases):
             by_words.setdefault(LabelSet.of(spelling).labels[0].words.casefold(), name)
     codes = {}
     for code, words in codes_shown(made.branches[0]).items():
         plain = re.sub(r" \(.*\)$", "", words)
-        name = by_words.get(plain.casefold()) or by_words.get(code.casefold())
-        assert name is not None, (code, words)
-        codes[code] = name
+        meant = by_words.get(plain.casefold()) or by_words.get(code.casefold())
+        assert meant is not None, (code, words)
+        codes[code] = meant
     return model_text(GOLD[index].text), codes
 
 

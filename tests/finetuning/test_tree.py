@@ -187,7 +187,8 @@ def test_packed_loss_and_gradients_are_those_of_separate_sequences(tiny: Path, t
     from transformers import AutoModelForCausalLM
 
     torch.set_num_threads(1)
-    model: Any = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32, attn_implementation="sdpa").eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32, attn_implementation="sdpa")
+    model.eval()
     wrapped = SimpleNamespace(base_model=SimpleNamespace(model=model))
     records = made(5)
     coded = [encoded(record, tokenizer) for record in records]
@@ -226,7 +227,8 @@ def test_the_test_above_would_notice_a_wrong_mask(tiny: Path, tokenizer: Any) ->
     import torch
     from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32, attn_implementation="sdpa").eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32, attn_implementation="sdpa")
+    model.eval()
     wrapped = SimpleNamespace(base_model=SimpleNamespace(model=model))
     batch = collate([[encoded(record, tokenizer) for record in made(2)]], pad=2)
     causal = torch.ones_like(batch.mask).tril()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 END = "<|im_end|>"
 TEMPLATE = (
@@ -38,7 +39,10 @@ def write_tiny(folder: Path, *, seed: int = 0, context: int = 2048) -> Path:
         show_progress=False,
     )
     core.train_from_iterator(WORDS * 3, trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token=END, pad_token=END, bos_token="<|im_start|>")
+    # transformers' classes have no types of their own.
+    fast: Any = PreTrainedTokenizerFast
+    llama: Any = LlamaForCausalLM
+    tokenizer = fast(tokenizer_object=core, eos_token=END, pad_token=END, bos_token="<|im_start|>")
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(folder)
     torch.manual_seed(seed)
@@ -55,5 +59,5 @@ def write_tiny(folder: Path, *, seed: int = 0, context: int = 2048) -> Path:
         pad_token_id=2,
         initializer_range=0.3,
     )
-    LlamaForCausalLM(config).save_pretrained(folder, safe_serialization=True)
+    llama(config).save_pretrained(folder, safe_serialization=True)
     return folder

@@ -101,6 +101,7 @@ def test_a_recycled_pid_is_not_ours() -> None:
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     try:
         assert identity_of(stranger.pid)
+        time.sleep(0.05)  # a clock tick or more: two that start in the same one differ by their numbers only
         record = serve.start(SPEC, command=command("well"))
         recycled = replace(record, pid=stranger.pid)
         assert record.alive

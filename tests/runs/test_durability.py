@@ -47,6 +47,7 @@ def recorded(output: Path) -> int:
         return 0  # it is being made just now
 
 
+@pytest.mark.slow
 def test_twenty_kills_lose_and_repeat_nothing(tmp_path: Path) -> None:
     source = write_corpus(tmp_path / "in.jsonl", 1500)
     run(job(source, tmp_path / "whole.jsonl"))
@@ -199,6 +200,7 @@ def test_a_full_store_keeps_what_was_committed(tmp_path: Path, monkeypatch: pyte
     assert run(job(source, output)).documents == 100
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(tmp_path: Path) -> None:
     """From 2,000 to 20,000 documents the process grows by far less than their texts."""
     source = tmp_path / "in.jsonl"

@@ -279,3 +279,22 @@ def test_a_feed_gives_everything_in_order_to_many() -> None:
         return got
 
     assert sorted(asyncio.run(run())) == list(range(500))
+
+
+def test_aside_gives_results_and_errors() -> None:
+    from agent.runs.feed import aside
+
+    async def run() -> None:
+        assert await aside(lambda: 7) == 7
+        with pytest.raises(ZeroDivisionError):
+            await aside(lambda: 1 // 0)
+        with pytest.raises(RuntimeError):
+            await aside(lambda: next(iter(())))
+        waiting = asyncio.create_task(aside(lambda: time.sleep(0.1)))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await asyncio.sleep(0.15)
+
+    asyncio.run(run())

@@ -236,6 +236,7 @@ def chunk(
     units = cutter.units(sentence_spans(text), max_tokens, max_tokens - overlap_tokens)
     starts = [unit.start for unit in units]
     passages: list[Passage] = []
+    known = document.hash
     first = 0
     while first < len(units):
         start = units[first].start
@@ -250,7 +251,7 @@ def chunk(
             cutter.tail(0, cutter.stripped(0, start)[1], context_tokens, starts) if start and context_tokens else start
         )
         context = text[before:start].strip()
-        passages.append(Passage(document.id, len(passages), start, text[start : units[last].end], context))
+        passages.append(Passage(document.id, len(passages), start, text[start : units[last].end], context, known))
         first = last + 1
     return passages
 

@@ -46,6 +46,8 @@ class Passage:
         text: ``document.text[start:start + len(text)]``, never altered.
         context: The text just before it, shown to the model as left context
             (may be empty); nothing is extracted from it.
+        document_hash: The hash of the document's text, so that the same document
+            under another id is known; may be empty.
     """
 
     document_id: str
@@ -53,6 +55,7 @@ class Passage:
     start: int
     text: str
     context: str = ""
+    document_hash: str = ""
 
     @property
     def end(self) -> int:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tui.report.scores import Scored
 
 RIGHT = (1, 2, 3, 4, 5, 6)
+BATCH = 16
 
 
 def demo(
@@ -56,6 +57,8 @@ def demo(
     folder = _folder(out or Path("out") / f"demo-{name}")
     labels = read_label_set(example.labels)
     config = ProjectConfig.default()
+    # Small parts, so that the bar moves soon.
+    config = config.model_copy(update={"run": config.run.model_copy(update={"batch": BATCH})})
     config = config.fast() if fast else config
     output = folder / "predictions.jsonl"
     source = _joined(example, folder / "input.jsonl")

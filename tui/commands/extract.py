@@ -157,4 +157,6 @@ def tell(summary: RunSummary) -> None:
 
 
 def _place(summary: RunSummary) -> str:
-    return f"--output {printable(summary.output)}" if summary.store.endswith(".run.db") else "--project DIR"
+    if summary.store.endswith(".run.db"):
+        return f"--output {printable(summary.output)}"
+    return f"--project {printable(str(Path(summary.store).parents[1]))}"

@@ -50,7 +50,7 @@ SHARES: dict[str, float] = {
     "uner_en_ewt": 1.5,
 }
 SPLITS = {"uner_en_ewt": "dev"}
-STEPS = 320
+STEPS = 250
 WEIGHTS = {"extract": 1.0, "classify": 2.0, "verify": 1.0}
 
 
