@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from agent.config import MemberConfig, ModelConfig, ProjectConfig
-from agent.engines.cache import CachedEngine, ResponseCache
+from agent.engines.cache import CachedEngine, MemoryCache, ResponseCache
 from agent.engines.protocol import Engine
 from agent.engines.resilience import Policy, ResilientEngine
 from agent.extraction.confidence import Calibrator
@@ -27,6 +27,7 @@ Report = Callable[[str], None]
 CALIBRATION_FILE = "calibration.json"
 # A request waits its turn behind all others in flight, on a busy laptop for
 # minutes. A server that died is noticed by its connection, not by this.
+RECENT = 10_000
 PATIENCE = Policy(max_in_flight=128, timeout=900.0, deadline=3600.0)
 
 
@@ -96,7 +97,7 @@ async def open_quorum(
         demonstrations: Gold to show, indexed for as long as the quorum is open;
             None takes the project's own index where there is one.
         index_path: The folder of an index to use, by default the project's.
-        cache: Where answers of the models are kept; None keeps none.
+        cache: Where answers of the models are kept for good; None keeps the latest in memory.
         calibrator: Instead of the project's or the shipped one.
         models_at: URL of a running server that serves every member, e.g. for tests.
         report: Told what takes its time.
@@ -107,8 +108,10 @@ async def open_quorum(
     """
     async with AsyncExitStack() as stack:
         engines = await _engines(stack, config, models_at, report, on_death)
-        if cache is not None:
-            engines = {name: CachedEngine(engine, cache) for name, engine in engines.items()}
+        # Even without a lasting cache a short one pays: pre-extraction asks what a
+        # member without demonstrations asks again, and corpora repeat sentences.
+        kept = cache if cache is not None else MemoryCache(max_entries=RECENT)
+        engines = {name: CachedEngine(engine, kept) for name, engine in engines.items()}
         for engine in engines.values():
             stack.push_async_callback(engine.close)
         count = engines[config.members[0].model].count_tokens

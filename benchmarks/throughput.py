@@ -26,6 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from agent.config import ProjectConfig, RunConfig
+from agent.engines.cache import CachedEngine, MemoryCache
 from agent.engines.protocol import Completion, Engine, Request
 from agent.extraction.quorum import Quorum
 from agent.opening import open_quorum
@@ -118,16 +119,22 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
         models_at=options.url,
         report=lambda s: print(s, file=sys.stderr),
     ) as quorum:
-        server = quorum.members[0].engine
+        server = quorum.members[0].engine.engine  # type: ignore[attr-defined]  # below the response cache
         recorder = Recorder(server)
-        quorum = Quorum(config, labels, {m.model: recorder for m in config.members}, quorum.source)  # type: ignore[misc]
+        source = quorum.source
+
+        def fresh() -> Quorum:
+            """The quorum with an empty response cache."""
+            engine = CachedEngine(recorder, MemoryCache())  # type: ignore[arg-type]
+            return Quorum(config, labels, dict.fromkeys({m.model for m in config.members}, engine), source)
+
         url = options.url or str(server.engine.url)  # type: ignore[attr-defined]
         recorder.recording = True
-        await pipeline(quorum, todo, options.batch, options.in_flight)
+        await pipeline(fresh(), todo, options.batch, options.in_flight)
         recorder.recording = False
         for turn in range(options.rounds):
             empty_prefix_cache(url)
-            whole = await pipeline(quorum, todo, options.batch, options.in_flight)
+            whole = await pipeline(fresh(), todo, options.batch, options.in_flight)
             empty_prefix_cache(url)
             alone = await bare(server, recorder.sent)
             ratios.append(alone / whole)
