@@ -102,11 +102,11 @@ def _prompts(config: ProjectConfig) -> dict[str, str]:
 def _calibration(config: ProjectConfig) -> str:
     """A hash of the file that makes probabilities of votes, where one is used."""
     from agent.extraction.confidence import SHIPPED
-    from agent.opening import CALIBRATION_FILE
 
     if not config.steps.calibrate:
         return ""
-    own = config.chroma_path.parent / CALIBRATION_FILE
+    # The project's own has the name of the shipped one; agent.opening, which says so, imports the whole graph.
+    own = config.chroma_path.parent / SHIPPED.name
     used = own if own.is_file() else SHIPPED
     return hashlib.blake2b(used.read_bytes(), digest_size=16).hexdigest() if used.is_file() else ""
 

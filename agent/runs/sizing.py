@@ -32,7 +32,8 @@ def count_documents(
         The number, or None where it cannot be told without reading everything.
     """
     path = Path(source)
-    if str(source) == "-" or not path.exists() or (path.is_file() and not path.stat().st_size):
+    # A named pipe can be read once only: not here.
+    if str(source) == "-" or not (path.is_dir() or path.is_file()) or (path.is_file() and not path.stat().st_size):
         return None
     total = 0
     for file in _files(path):
@@ -52,7 +53,7 @@ def _files(path: Path) -> Iterator[Path]:
     for folder, _, names in os.walk(path):
         for name in names:
             file = Path(folder, name)
-            if file.suffix.lower() in _READABLE or file.suffix.lower() == ".gz":
+            if file.is_file() and file.suffix.lower() in (*_READABLE, ".gz"):
                 yield file
 
 

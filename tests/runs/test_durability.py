@@ -48,6 +48,7 @@ def recorded(output: Path) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_twenty_kills_lose_and_repeat_nothing(tmp_path: Path) -> None:
     source = write_corpus(tmp_path / "in.jsonl", 1500)
     run(job(source, tmp_path / "whole.jsonl"))

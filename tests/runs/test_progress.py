@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,8 @@ def test_documents_are_counted_without_parsing(tmp_path: Path) -> None:
     assert count_documents(tmp_path) is None
     assert count_documents("-") is None
     assert count_documents(tmp_path / "none") is None
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    assert count_documents(tmp_path / "pipe.jsonl") is None, "counting would have taken what is to be read"
 
 
 def test_a_large_file_is_counted_from_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

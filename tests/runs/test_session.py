@@ -412,3 +412,15 @@ def test_overlapping_passages_double_nothing(tmp_path: Path) -> None:
     with Store.open(store_beside(tmp_path / "8.jsonl")) as store:
         assert len(store.passage_results(1, "a")) > 40
         assert not fsck(store)
+
+
+def test_a_calibration_is_part_of_the_configuration(tmp_path: Path) -> None:
+    from agent.opening import CALIBRATION_FILE
+    from agent.runs.identity import identity
+
+    own = ProjectConfig.default(root=tmp_path, environment={})
+    before = identity(own, LABELS, Reading(), models={})
+    (tmp_path / ".quorum").mkdir()
+    (tmp_path / ".quorum" / CALIBRATION_FILE).write_text("{}")
+    after = identity(own, LABELS, Reading(), models={})
+    assert [key for key in before if before[key] != after[key]] == ["calibration"]
