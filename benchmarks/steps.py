@@ -34,6 +34,7 @@ from tools.demonstrations import Demonstration
 from tools.finetuning.corpora import corpus_labels, read_gold
 
 Predicted = dict[str, list[Span]]
+Gold = dict[str, list[Span]]
 
 
 def spans_of(candidates: Iterable[Candidate], flat: bool) -> list[Span]:
@@ -69,7 +70,8 @@ def stages(works: Sequence[Work], quorum: Quorum, threshold: float, flat: bool) 
             for c in work.candidates
             if c.span.label
         ]
-        put("verified", work, [c for c in joined if c.confidence >= threshold])
+        for least in dict.fromkeys((threshold, 0.5, 0.35, 0.25)):
+            put(f"confidence {least:g}", work, [c for c in joined if c.confidence >= least])
     return rows
 
 
@@ -95,10 +97,25 @@ async def works_of(quorum: Quorum, passages: Sequence[Passage], batch: int, in_f
     return [work for part in found for work in part]
 
 
-async def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Run one corpus and score every stage."""
-    from tools.metrics import score
+def options_for(data: Path, corpus: str, **given: Any) -> argparse.Namespace:
+    """The options of one corpus, as the command line would give them."""
+    options = parser().parse_args(["--data", str(data), "--corpus", corpus])
+    return argparse.Namespace(**{**vars(options), "calibrate": False, **given})
 
+
+async def run_works(options: argparse.Namespace) -> tuple[list[Work], Gold, int]:
+    """One corpus through the graph: what the last node saw, the gold, and how many members there are."""
+    works, gold, quorum, _ = await _run(options)
+    return works, gold, len(quorum.members)
+
+
+def examples_of(work: Work, gold: Gold, members: int) -> list[tuple[tuple[float, ...], bool]]:
+    """What a calibrator learns from: features of a passage's candidates, and whether each is right."""
+    true = set(gold[work.passage.document_id])
+    return [(features(c, members), c.span in true) for c in work.candidates if c.span.label]
+
+
+async def _run(options: argparse.Namespace) -> tuple[list[Work], Gold, Quorum, float]:
     labels = corpus_labels(options.corpus)
     rng = random.Random(options.seed)
     test = read_gold(options.data, options.corpus, options.split)
@@ -106,7 +123,9 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     train = [g for g in read_gold(options.data, options.corpus, "train") if g.spans] if options.k else []
     train = rng.sample(train, min(options.pool, len(train)))
     config = ProjectConfig.default(
-        steps=StepsConfig(verify=options.verify, spans="flat" if options.flat else "nested", calibrate=not options.fit),
+        steps=StepsConfig(
+            verify=options.verify, spans="flat" if options.flat else "nested", calibrate=options.calibrate
+        ),
         demonstrations=DemonstrationsConfig(k=options.k, retriever=options.retriever),
         run=RunConfig(batch=options.batch),
     )
@@ -115,31 +134,25 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     documents = [Document(f"{options.split}-{i}", g.text) for i, g in enumerate(test)]
     gold = {d.id: list(g.spans) for d, g in zip(documents, test, strict=True)}
     shown = [Demonstration(f"train-{i}", f"train-{i}", g.text, g.spans) for i, g in enumerate(train)]
-    passages = [Passage(d.id, 0, 0, d.text) for d in documents]
+    passages = [Passage(d.id, 0, 0, d.text, document_hash=d.hash) for d in documents]
     async with open_quorum(config, labels, demonstrations=shown, models_at=options.model) as quorum:
         begun = time.monotonic()
         works = await works_of(quorum, passages, options.batch, config.run.in_flight)
-        seconds = time.monotonic() - begun
-        rows = stages(works, quorum, config.run.threshold, options.flat)
-    if options.fit:
-        examples = [
-            (features(c, len(quorum.members)), c.span in set(gold[w.passage.document_id]))
-            for w in works
-            for c in w.candidates
-            if c.span.label
-        ]
-        options.fit.write_text(json.dumps(examples))
-    ungrounded = sum(len(w.ungrounded) for w in works)
-    table = {}
-    for row, predicted in rows.items():
-        micro = score(gold, predicted, rng=options.seed).micro
-        table[row] = micro
+        return works, gold, quorum, time.monotonic() - begun
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Run one corpus and score every stage."""
+    from tools.metrics import score
+
+    works, gold, quorum, seconds = asyncio.run(_run(options))
+    rows = stages(works, quorum, quorum.config.run.threshold, options.flat)
     return {
         "corpus": options.corpus,
-        "sentences": len(test),
+        "sentences": len(gold),
         "seconds": round(seconds, 1),
-        "ungrounded": ungrounded,
-        "rows": table,
+        "ungrounded": sum(len(w.ungrounded) for w in works),
+        "rows": {row: score(gold, predicted, rng=options.seed).micro for row, predicted in rows.items()},
     }
 
 
@@ -156,8 +169,8 @@ def as_json(micro: Any) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    """Measure from the command line."""
+def parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     given = os.environ.get("QUORUM_DATA")
     parser.add_argument("--data", type=Path, default=Path(given) if given else None, help="default: QUORUM_DATA")
@@ -173,15 +186,22 @@ def main() -> None:
     parser.add_argument("--members")
     parser.add_argument("--model", help="URL of a running server to use instead of starting one")
     parser.add_argument("--seed", type=int, default=13)
-    parser.add_argument("--fit", type=Path, help="write examples for calibration there")
+    parser.add_argument(
+        "--uncalibrated", dest="calibrate", action="store_false", help="without the shipped coefficients"
+    )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true", help="60 sentences")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Measure from the command line."""
+    options = parser().parse_args()
     if options.data is None:
         print("steps: skipped, it needs a folder of corpora (--data or QUORUM_DATA)", file=sys.stderr)
         return
     options.limit = 60 if options.quick else options.limit
-    result = asyncio.run(measure(options))
+    result = measure(options)
     if options.json:
         print(json.dumps({**result, "rows": {row: as_json(score) for row, score in result["rows"].items()}}))
         return

@@ -165,7 +165,9 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 
 
 def test_interrupted_is_130() -> None:
-    script = "import sys, time\nfrom tui.commands import fsck\n"
+    # A shell that starts this in the background hands down an ignored SIGINT; a person's terminal does not.
+    script = "import signal, sys, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    script += "from tui.commands import fsck\n"
     script += "def slow():\n    print('on', flush=True)\n    time.sleep(30)\n"
     script += "fsck.fsck = slow\nfrom tui.main import run\nsys.exit(run(['fsck']))"
     process = subprocess.Popen(

@@ -1,0 +1,1 @@
+"""Benchmarks: each a script with a figure, run by make bench."""
