@@ -38,7 +38,7 @@ def read_answer(shown: str, completion: Completion, template: Template, sheet: S
     outcome = Outcome()
     if completion.finish == "length":
         text = text[: text.rfind("\n") + 1]
-        outcome = Outcome(OutcomeKind.TRUNCATED, "an extract answer ran to its token limit")
+        outcome = _cut(text)
     pairs = read_typed(text) if template.answer == "typed" else [("", mention) for mention in read_spans(text)]
     grounded = ground(shown, [mention for _, mention in pairs])
     spans: dict[Span, None] = {}
@@ -56,6 +56,18 @@ def read_answer(shown: str, completion: Completion, template: Template, sheet: S
     elif grounded.repaired:
         outcome = outcome.worse(Outcome(OutcomeKind.REPAIRED, "a mention was found after normalisation"))
     return Read(tuple(spans), outcome, grounded.ungrounded)
+
+
+def _cut(whole_lines: str) -> Outcome:
+    """What an answer that ran to its token limit lost.
+
+    Small models go round in circles: an answer that repeats a line had said
+    what it had to say, and its repetitions change nothing.
+    """
+    lines = whole_lines.splitlines()
+    if len(set(lines)) < len(lines):
+        return Outcome(OutcomeKind.REPAIRED, "an extract answer repeated itself up to its token limit")
+    return Outcome(OutcomeKind.TRUNCATED, "an extract answer ran to its token limit")
 
 
 async def extract(works: tuple[Work, ...], context: Context) -> tuple[tuple[Work, ...], dict[str, str]]:

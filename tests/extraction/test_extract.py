@@ -132,3 +132,21 @@ def test_the_grammar_of_an_extract_request_is_made_of_its_own_passage() -> None:
         chunks = re.search(r'"substring_chunks": (\[.*\])}', request.constraint.value)
         assert chunks is not None
         assert "Bonn" in chunks.group(1) and request.max_tokens >= 24
+
+
+def test_a_cut_answer_that_went_round_in_circles_is_repaired_not_truncated() -> None:
+    from agent.extraction.extract import read_answer
+    from agent.extraction.member import Sheet
+    from prompts import load
+    from tools.annotation import LabelSet
+
+    sheet, template = Sheet.of(LabelSet.of("person")), load("extract", "spans.v1")
+    shown = "Ada met Bo and Cy."
+
+    def kind(answer: str, finish: str) -> str:
+        completion = Completion(answer, finish=finish)  # type: ignore[arg-type]
+        return str(read_answer(shown, completion, template, sheet).outcome.kind)
+
+    assert kind("Ada\nBo\nAda\nBo\nAd", "length") == "repaired"
+    assert kind("Ada\nBo\nC", "length") == "truncated"
+    assert kind("Ada\nAda\n", "stop") == "ok"
