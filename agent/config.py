@@ -150,8 +150,7 @@ class RunConfig(_Section):
     quorum: Annotated[int, Field(ge=1)] = 2
     """Members that must answer, or the run pauses; at most as many as there are (one member: 1)."""
     threshold: Fraction = 0.25
-    """Candidates below this confidence are rejected. About half the F1 that is reached gives the best F1; raise it for
-    precision."""
+    """Candidates below this confidence are rejected; raise it for precision, lower it for recall."""
     cache: CacheMode = "auto"
     """Keep answers of the models in the store: ``auto`` does where a project exists."""
     seed: Annotated[int, Field(ge=0)] = 13
