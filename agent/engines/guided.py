@@ -13,6 +13,7 @@ import torch
 from transformers import LogitsProcessor, StoppingCriteria
 
 from agent.engines.constraints import compiled
+from agent.engines.loops import loops
 from agent.engines.protocol import Constraint, Request, TokenAlternatives
 
 
@@ -110,15 +111,25 @@ class RowLimits(StoppingCriteria):
         prompt_length: Tokens of the padded prompts.
         limits: New tokens a row may have.
         abandoned: Whether the answers are still wanted.
+        stop_loops: Which rows also end when they go round in circles; none by default.
     """
 
-    def __init__(self, prompt_length: int, limits: Sequence[int], abandoned: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        prompt_length: int,
+        limits: Sequence[int],
+        abandoned: Callable[[], bool],
+        stop_loops: Sequence[bool] = (),
+    ) -> None:
         self._start = prompt_length
         self._limits = torch.tensor(limits)
         self._abandoned = abandoned
+        self._loopers = [row for row, wanted in enumerate(stop_loops) if wanted]
 
     def __call__(self, input_ids: torch.LongTensor, scores: Any, **kwargs: Any) -> torch.BoolTensor:
         """Which rows are done, shape (rows,)."""
         written = input_ids.shape[1] - self._start
         done = self._limits.to(input_ids.device) <= written
+        for row in self._loopers:
+            done[row] |= loops(input_ids[row, self._start :].tolist())
         return done | self._abandoned()  # type: ignore[return-value]

@@ -128,7 +128,7 @@ class LangChainEngine:
 
 
 def _held(constraint: Constraint, completion: Completion) -> Completion:
-    wrong = checking.mismatch(constraint, completion.text, cut=completion.finish == "length")
+    wrong = checking.mismatch(constraint, completion.text, cut=completion.cut)
     if not wrong:
         return completion
     better = checking.repaired(constraint, completion.text)

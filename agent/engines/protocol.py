@@ -11,6 +11,12 @@ from typing import Literal, Protocol, runtime_checkable
 import orjson
 
 ConstraintKind = Literal["grammar", "json_schema", "choice", "regex"]
+Finish = Literal["stop", "length", "repetition", "error"]
+
+# (shortest, longest, times): an answer loops when its last tokens are a pattern
+# of so many tokens, so many times in a row. Two tokens are the shortest entity
+# line; a name that says itself twice is no loop.
+LOOP = (2, 96, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ class Request:
         logprobs: How many alternatives a token to report (0: none).
         tag: What asked for it (step or step/member), for accounting only; not
             part of the cache key.
+        stop_loops: End the answer when it goes round in circles (``LOOP``),
+            where the engine can see it while decoding.
     """
 
     messages: tuple[tuple[str, str], ...]
@@ -46,6 +54,7 @@ class Request:
     constraint: Constraint | None = None
     logprobs: int = 0
     tag: str = ""
+    stop_loops: bool = False
 
     def key(self, model_revision: str) -> str:
         """Content address of the answer: model, prompt, constraint, parameters (hex, 40 digits)."""
@@ -57,6 +66,7 @@ class Request:
                 self.max_tokens,
                 [c.kind, c.value, c.choices] if c else None,
                 self.logprobs,
+                *([LOOP] if self.stop_loops else []),
             ],
         )
         return hashlib.blake2b(what, digest_size=20).hexdigest()
@@ -126,7 +136,8 @@ class Completion:
 
     Attributes:
         text: What the model wrote; empty on failure.
-        finish: stop, length (cut at ``max_tokens``) or error.
+        finish: stop, length (cut at ``max_tokens``), repetition (cut because it
+            went round in circles) or error.
         prompt_tokens: Tokens read, cached ones included.
         cached_tokens: Of those, answered from the engine's prefix cache.
         output_tokens: Tokens written.
@@ -138,7 +149,7 @@ class Completion:
     """
 
     text: str = ""
-    finish: Literal["stop", "length", "error"] = "stop"
+    finish: Finish = "stop"
     prompt_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
@@ -147,6 +158,11 @@ class Completion:
     failure: Failure | None = None
     from_cache: bool = False
     attempts: int = 1
+
+    @property
+    def cut(self) -> bool:
+        """Whether the model had not ended its answer."""
+        return self.finish in ("length", "repetition")
 
     @classmethod
     def failed(

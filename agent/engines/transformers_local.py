@@ -13,6 +13,7 @@ from typing import Any
 
 from agent.engines.constraints import fault
 from agent.engines.local_prompt import ChatTokenizer, context_of, fingerprint
+from agent.engines.loops import loop_end
 from agent.engines.protocol import Completion, FailureKind, Request
 from tools.errors import ModelError
 
@@ -216,7 +217,9 @@ class TransformersEngine:
                 attention_mask=seen,
                 max_new_tokens=max(limits),
                 logits_processor=LogitsProcessorList([processor]),
-                stopping_criteria=StoppingCriteriaList([RowLimits(longest, limits, abandoned.is_set)]),
+                stopping_criteria=StoppingCriteriaList(
+                    [RowLimits(longest, limits, abandoned.is_set, [request.stop_loops for request in requests])]
+                ),
             )
         seconds = time.perf_counter() - start
         if abandoned.is_set():
@@ -230,6 +233,10 @@ class TransformersEngine:
         self, written: list[int], ids: list[int], request: Request, limit: int, logprobs: list[Any], seconds: float
     ) -> Completion:
         end = next((at for at, token in enumerate(written) if token in self._eos), None)
+        loop = loop_end(written[:limit]) if request.stop_loops else None
+        if loop is not None and (end is None or loop <= end):
+            # A row that has ended is padded, with a token that may be the end of answers.
+            end, limit = None, loop
         answer = written[:limit] if end is None else written[: min(end, limit)]
         stopped = end is not None and end < limit
         text = self._chat.tokenizer.decode(answer, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -241,7 +248,7 @@ class TransformersEngine:
         tokens = len(answer) + stopped
         return Completion(
             text=text,
-            finish="stop" if stopped or complete else "length",
+            finish="stop" if stopped or complete else "length" if loop is None else "repetition",
             prompt_tokens=len(ids),
             output_tokens=tokens,
             logprobs=tuple(logprobs[:tokens]),

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from agent.engines.constraints import fault
 from agent.engines.local_prompt import ChatTokenizer, context_of, fingerprint
+from agent.engines.loops import loop_fields
 from agent.engines.protocol import Completion, Constraint, FailureKind, Request, TokenAlternatives
 from tools.errors import EngineError
 
@@ -178,7 +179,7 @@ class VllmOfflineEngine:
 
     async def _generate(self, request: Request, ids: list[int], limit: int) -> Any:
         from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
 
         sampling = SamplingParams(
             temperature=0.0,
@@ -186,6 +187,7 @@ class VllmOfflineEngine:
             logprobs=min(request.logprobs, self._max_logprobs) or None,
             structured_outputs=None if request.constraint is None else _structured(request.constraint),
             output_kind=RequestOutputKind.FINAL_ONLY,
+            repetition_detection=RepetitionDetectionParams(**loop_fields()) if request.stop_loops else None,
         )
         last = None
         async for output in self._engine.generate({"prompt_token_ids": ids}, sampling, f"q{next(self._ids)}"):
@@ -233,7 +235,7 @@ def _read(output: Any, request: Request, seconds: float) -> Completion:
     complete = constraint is not None and constraint.kind == "choice" and said.text in constraint.choices
     return Completion(
         text=said.text,
-        finish="length" if said.finish_reason == "length" and not complete else "stop",
+        finish=said.finish_reason if said.finish_reason in ("length", "repetition") and not complete else "stop",
         prompt_tokens=len(output.prompt_token_ids or ()),
         cached_tokens=output.num_cached_tokens or 0,
         output_tokens=len(said.token_ids),

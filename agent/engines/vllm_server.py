@@ -163,9 +163,11 @@ class VllmServerEngine:
         """Answer all requests, in order; side by side up to ``max_in_flight``."""
         if self._batch_size <= 1:
             return await asyncio.gather(*(self._one(request) for request in requests))
-        groups: dict[tuple[int, Constraint | None, int], list[int]] = {}
+        groups: dict[tuple[int, Constraint | None, int, bool], list[int]] = {}
         for at, request in enumerate(requests):
-            groups.setdefault((request.max_tokens, request.constraint, request.logprobs), []).append(at)
+            groups.setdefault(
+                (request.max_tokens, request.constraint, request.logprobs, request.stop_loops), []
+            ).append(at)
         size = self._batch_size
         parts = [group[at : at + size] for group in groups.values() for at in range(0, len(group), size)]
         answers = await asyncio.gather(*(self._group([requests[at] for at in part]) for part in parts))
@@ -286,7 +288,7 @@ class VllmServerEngine:
         """Hold an answer to its constraint."""
         if constraint is None:
             return completion
-        cut = completion.finish == "length"
+        cut = completion.cut
         if constraint.kind == "choice" and cut and completion.text in constraint.choices:
             # With a limit of one token a complete choice is reported as cut.
             return replace(completion, finish="stop")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import orjson
 
+from agent.engines.loops import loop_fields
 from agent.engines.protocol import Completion, Constraint, Failure, FailureKind, Request, TokenAlternatives
 
 Structured = Literal["vllm", "openai", "none"]
@@ -26,6 +27,8 @@ def shared_fields(request: Request, model: str, structured: Structured, extra: M
     if structured == "vllm":
         # Greedy means greedy: a model's own generation_config may bring a penalty.
         body["repetition_penalty"] = 1.0
+        if request.stop_loops:
+            body["repetition_detection"] = loop_fields()
     if request.logprobs:
         body["logprobs"] = True
         body["top_logprobs"] = request.logprobs if structured == "vllm" else min(request.logprobs, _OPENAI_TOP)
@@ -69,7 +72,7 @@ def read_choice(choice: Mapping[str, Any]) -> Completion:
     logprobs = choice.get("logprobs")
     return Completion(
         text=text,
-        finish="length" if reason == "length" else "stop",
+        finish=reason if reason in ("length", "repetition") else "stop",
         logprobs=read_logprobs(logprobs["content"]) if logprobs and logprobs.get("content") else (),
     )
 

@@ -36,7 +36,7 @@ def read_answer(shown: str, completion: Completion, template: Template, sheet: S
     """
     text = completion.text
     outcome = Outcome()
-    if completion.finish == "length":
+    if completion.cut:
         text = text[: text.rfind("\n") + 1]
         outcome = _cut(text)
     pairs = read_typed(text) if template.answer == "typed" else [("", mention) for mention in read_spans(text)]
@@ -66,7 +66,7 @@ def _cut(whole_lines: str) -> Outcome:
     """
     lines = whole_lines.splitlines()
     if len(set(lines)) < len(lines):
-        return Outcome(OutcomeKind.REPAIRED, "an extract answer repeated itself up to its token limit")
+        return Outcome(OutcomeKind.REPAIRED, "an extract answer repeated itself until it was cut")
     return Outcome(OutcomeKind.TRUNCATED, "an extract answer ran to its token limit")
 
 

@@ -89,7 +89,7 @@ class Member:
         )
         constraint = constraints.typed_grammar(shown, sheet.codes) if typed else constraints.spans_grammar(shown)
         step = "pre_extract" if first else "extract"
-        return Request(prompt.messages, answer_budget(shown), constraint, 0, f"{step}/{self.name}")
+        return Request(prompt.messages, answer_budget(shown), constraint, 0, f"{step}/{self.name}", stop_loops=True)
 
     def classification(
         self,

@@ -7,6 +7,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -106,6 +107,28 @@ def server(vllm_endpoint) -> VllmServerEngine:
 @pytest.mark.transformers
 def test_transformers_keeps_every_constraint(local_answers) -> None:
     check(prompts(), local_answers)
+
+
+CIRCLE = Request((("user", "Say it."),), 240, Constraint("regex", "(Oslo by night, )+"), stop_loops=True)
+FREE = replace(CIRCLE, stop_loops=False)
+
+
+def check_circles(engine: Engine) -> None:
+    """An answer that can only repeat itself ends early where that was asked for, and only there."""
+    stopped, ran = run(engine, [CIRCLE, FREE])
+    assert (stopped.finish, ran.finish) == ("repetition", "length")
+    assert ran.output_tokens == 240 and stopped.output_tokens < 60
+    assert stopped.text.startswith("Oslo by night, Oslo by night, Oslo by night")
+
+
+@pytest.mark.transformers
+def test_transformers_stops_going_round_in_circles(local) -> None:
+    check_circles(local)
+
+
+@pytest.mark.vllm
+def test_vllm_stops_going_round_in_circles(server) -> None:
+    check_circles(server)
 
 
 @pytest.mark.transformers
