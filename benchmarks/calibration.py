@@ -1,40 +1,68 @@
-"""Fits the confidence that ships: votes and verdicts of the starter against gold of development splits.
+"""Fits the confidence that ships, and asks what verification and a threshold are worth, on development splits.
 
     python benchmarks/calibration.py --data DIR [--limit 60] [--out agent/extraction/calibration.json]
 
 Corpora whose training split the starter has seen; their development split it
-has not. Reports the expected calibration error (10 bins) of the plain vote and
-of the fitted confidence, the latter by cross-fitting over sentences.
+has not. One pass verifies every candidate; what ``off`` and ``selective`` would
+have seen is had by taking verdicts away. For each mode, everything cross-fitted
+over sentences: the expected calibration error (10 bins) of the plain vote and of
+the fitted confidence, and strict micro-F1 over thresholds. The last lines
+compare the modes at their best thresholds by a paired bootstrap over sentences.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from agent.extraction.confidence import FEATURES, SHIPPED, Calibrator, cross_fit, fit
-from benchmarks.steps import examples_of, options_for, run_works
+from agent.extraction.confidence import MODES, SHIPPED, Calibrator, cross_fit, features, fit
+from agent.extraction.decide import flatten
+from agent.extraction.state import Candidate
+from benchmarks.steps import as_under, options_for, run_works
+from evals.statistics import compare
+from tools.annotation import Span
+from tools.metrics import calibration_error
+from tools.metrics.intervals import ratio
 
 CORPORA = ("wikigold", "wnut17", "bc5cdr", "re3d")
+THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(1, 20))
+Sentences = dict[str, list[Candidate]]
 
 
-def probability(calibrator: Calibrator, values: tuple[float, ...]) -> float:
-    score = calibrator.intercept + sum(getattr(calibrator, name) * x for name, x in zip(FEATURES, values, strict=True))
-    return float(1 / (1 + np.exp(-score)))
+def counts(kept: list[Candidate], gold: set[Span]) -> tuple[int, int, int]:
+    """(tp, fp, fn) of one sentence."""
+    predicted = {c.span for c in flatten(kept)}
+    both = len(predicted & gold)
+    return both, len(predicted) - both, len(gold) - both
 
 
-def calibration_error(probabilities: list[float], right: list[bool], bins: int = 10) -> float:
-    """The mean distance between confidence and accuracy, weighted by bin (0 to 1)."""
-    p, y = np.array(probabilities), np.array(right, dtype=float)
-    place = np.minimum((p * bins).astype(int), bins - 1)
-    return float(sum(abs(p[place == b].mean() - y[place == b].mean()) * (place == b).mean() for b in set(place)))
+def f1(rows: np.ndarray) -> float:
+    """Micro-F1 of (sentences, 3) counts."""
+    return float(ratio(rows.sum(axis=0), "f1"))
+
+
+def judged(
+    mode: str, sentences: Sentences, gold: Mapping[str, set[Span]], members: int
+) -> tuple[Sentences, Calibrator]:
+    """Candidates with cross-fitted confidence under a mode, and the coefficients fitted on all of them."""
+    under = {name: [as_under(mode, c) for c in one] for name, one in sentences.items()}
+    examples = {name: [(features(c, members), c.span in gold[name]) for c in one] for name, one in under.items()}
+    fitted = cross_fit(examples)
+    confident = {
+        name: [replace(c, confidence=fitted[name].confidence(c, members)) for c in one] for name, one in under.items()
+    }
+    everything = [e for one in examples.values() for e in one]
+    return confident, fit(everything, f"dev of {', '.join(CORPORA)}: {len(everything)} candidates, verify {mode}")
 
 
 def main() -> None:
@@ -42,31 +70,56 @@ def main() -> None:
     given = os.environ.get("QUORUM_DATA")
     parser.add_argument("--data", type=Path, default=Path(given) if given else None, help="default: QUORUM_DATA")
     parser.add_argument("--limit", type=int, default=60)
+    parser.add_argument("--model", help="URL of a running server to use instead of starting one")
     parser.add_argument("--out", type=Path, help=f"where to write, for example {SHIPPED.name}")
     parser.add_argument("--quick", action="store_true", help="10 sentences a corpus")
     options = parser.parse_args()
     if options.data is None:
         print("calibration: skipped, it needs a folder of corpora (--data or QUORUM_DATA)", file=sys.stderr)
         return
-    by_sentence = {}
+    sentences: Sentences = {}
+    gold: dict[str, set[Span]] = {}
+    members = 0
     for corpus in CORPORA:
-        chosen = options_for(options.data, corpus, split="dev", limit=10 if options.quick else options.limit)
-        works, gold, members = asyncio.run(run_works(chosen))
+        limit = 10 if options.quick else options.limit
+        chosen = options_for(options.data, corpus, split="dev", limit=limit, verify="on", model=options.model)
+        works, true, members = asyncio.run(run_works(chosen))
         for work in works:
-            by_sentence[f"{corpus}/{work.passage.document_id}"] = examples_of(work, gold, members)
-    examples = [e for one in by_sentence.values() for e in one]
-    right = [good for _, good in examples]
-    plain = calibration_error([probability(Calibrator(), x) for x, _ in examples], right)
-    fitted = cross_fit(by_sentence)
-    crossed = calibration_error(
-        [probability(fitted[name], x) for name, one in by_sentence.items() for x, _ in one], right
-    )
-    print(f"{len(examples)} candidates of {len(by_sentence)} sentences, {sum(right)} right")
-    print(f"expected calibration error: plain vote {plain:.3f}, fitted (cross-fitted) {crossed:.3f}")
-    final = fit(examples, f"dev of {', '.join(CORPORA)}: {len(examples)} candidates")
-    print(final)
-    if options.out:
-        final.save(options.out)
+            name = f"{corpus}/{work.passage.document_id}"
+            sentences[name] = [c for c in work.candidates if c.span.label]
+            gold[name] = set(true[work.passage.document_id])
+    report(sentences, gold, members, options.out)
+
+
+def report(sentences: Sentences, gold: Mapping[str, set[Span]], members: int, out: Path | None) -> None:
+    """Print the figures of every mode, and write the coefficients."""
+    names = sorted(sentences)
+    right = [c.span in gold[name] for name in names for c in sentences[name]]
+    print(f"{len(right)} candidates of {len(names)} sentences, {sum(right)} right")
+    plain = [c.probability for name in names for c in sentences[name]]
+    print(f"plain vote: expected calibration error {calibration_error(plain, right):.3f}")
+    fitted: dict[str, Calibrator] = {}
+    best: dict[str, np.ndarray] = {}
+    for mode in MODES:
+        confident, fitted[mode] = judged(mode, sentences, gold, members)
+        said = [c.confidence for name in names for c in confident[name]]
+        by_threshold = {
+            t: np.array([counts([c for c in confident[n] if c.confidence >= t], gold[n]) for n in names])
+            for t in THRESHOLDS
+        }
+        top = max(THRESHOLDS, key=lambda t: f1(by_threshold[t]))
+        best[mode] = by_threshold[top]
+        shown = " ".join(f"{t:g}:{f1(by_threshold[t]):.3f}" for t in THRESHOLDS if t <= 0.7)
+        print(
+            f"verify {mode}: calibration error {calibration_error(said, right):.3f}, best threshold {top:g}; F1 {shown}"
+        )
+    for mode in MODES[1:]:
+        print(f"verify {mode} against off, paired: {compare(best['off'], best[mode], rng=np.random.default_rng(13))}")
+    for mode in MODES:
+        print(fitted[mode])
+    if out:
+        table = {mode: asdict(one) for mode, one in fitted.items()}
+        out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

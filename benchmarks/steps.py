@@ -18,13 +18,16 @@ import random
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from agent.config import DemonstrationsConfig, ProjectConfig, RunConfig, StepsConfig
-from agent.extraction.confidence import features
+from agent.extraction.confidence import MODES, features, shipped
 from agent.extraction.context import Context
 from agent.extraction.quorum import Quorum
 from agent.extraction.state import Candidate, Work
@@ -33,8 +36,18 @@ from tools.annotation import Document, Passage, Span
 from tools.demonstrations import Demonstration
 from tools.finetuning.corpora import corpus_labels, read_gold
 
+if TYPE_CHECKING:
+    from evals.statistics import Comparison
+
 Predicted = dict[str, list[Span]]
 Gold = dict[str, list[Span]]
+
+
+def as_under(mode: str, candidate: Candidate) -> Candidate:
+    """A verified candidate as it is when verification is off, selective or on."""
+    low, high = StepsConfig().verify_band
+    asked = mode == "on" or (mode == "selective" and low <= candidate.probability <= high)
+    return candidate if asked else replace(candidate, verdict=None)
 
 
 def spans_of(candidates: Iterable[Candidate], flat: bool) -> list[Span]:
@@ -45,10 +58,15 @@ def spans_of(candidates: Iterable[Candidate], flat: bool) -> list[Span]:
     return [c.span for c in (flatten(listed) if flat else listed)]
 
 
-def stages(works: Sequence[Work], quorum: Quorum, threshold: float, flat: bool) -> dict[str, Predicted]:
-    """What each stage alone would have answered, by document id."""
-    from dataclasses import replace
+def stages(
+    works: Sequence[Work], quorum: Quorum, threshold: float, flat: bool, modes: Sequence[str]
+) -> dict[str, Predicted]:
+    """What each stage alone would have answered, by document id.
 
+    Every candidate was verified in a pass with ``--verify on``: what the other
+    modes would have said comes from taking verdicts away, with the confidence
+    fitted for that mode.
+    """
     rows: dict[str, Predicted] = {}
 
     def put(row: str, work: Work, candidates: Iterable[Candidate]) -> None:
@@ -65,14 +83,26 @@ def stages(works: Sequence[Work], quorum: Quorum, threshold: float, flat: bool) 
             put(f"member {member.name}", work, own)
         put("union", work, [c for c in work.candidates if c.span.label])
         put("vote", work, [c for c in work.candidates if c.probability >= 0.5])
-        joined = [
-            replace(c, confidence=quorum.calibrator.confidence(c, len(quorum.members)))
-            for c in work.candidates
-            if c.span.label
-        ]
-        for least in dict.fromkeys((threshold, 0.5, 0.35, 0.25)):
-            put(f"confidence {least:g}", work, [c for c in joined if c.confidence >= least])
+        for mode in modes:
+            own_fit = shipped(mode) if len(modes) > 1 else quorum.calibrator
+            under = [as_under(mode, c) for c in work.candidates if c.span.label]
+            joined = [replace(c, confidence=own_fit.confidence(c, len(quorum.members))) for c in under]
+            put(f"verify {mode}", work, [c for c in joined if c.confidence >= threshold])
     return rows
+
+
+def paired(gold: Gold, rows: dict[str, Predicted]) -> dict[str, Comparison]:
+    """What the vote adds to the best member, and verification to the votes; Holm's correction over all."""
+    from evals.statistics import compare_all
+    from tools.metrics import score
+
+    tables = {row: score(gold, predicted) for row, predicted in rows.items()}
+    best = max((row for row in rows if row.startswith("member")), key=lambda row: tables[row].micro.f1)
+    pairs = [(best, "vote"), (best, "verify off"), ("verify off", "verify selective"), ("verify off", "verify on")]
+    return compare_all(
+        {f"{b} against {a}": (tables[a].matrix, tables[b].matrix) for a, b in pairs if a in rows and b in rows},
+        rng=np.random.default_rng(13),
+    )
 
 
 async def works_of(quorum: Quorum, passages: Sequence[Passage], batch: int, in_flight: int) -> list[Work]:
@@ -146,13 +176,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     from tools.metrics import score
 
     works, gold, quorum, seconds = asyncio.run(_run(options))
-    rows = stages(works, quorum, quorum.config.run.threshold, options.flat)
+    modes = MODES if options.verify == "on" and options.calibrate else (options.verify,)
+    rows = stages(works, quorum, quorum.config.run.threshold, options.flat, modes)
     return {
         "corpus": options.corpus,
         "sentences": len(gold),
         "seconds": round(seconds, 1),
         "ungrounded": sum(len(w.ungrounded) for w in works),
         "rows": {row: score(gold, predicted, rng=options.seed).micro for row, predicted in rows.items()},
+        "paired": paired(gold, rows),
     }
 
 
@@ -203,12 +235,16 @@ def main() -> None:
     options.limit = 60 if options.quick else options.limit
     result = measure(options)
     if options.json:
-        print(json.dumps({**result, "rows": {row: as_json(score) for row, score in result["rows"].items()}}))
+        rows = {row: as_json(score) for row, score in result["rows"].items()}
+        pairs = {name: str(comparison) for name, comparison in result["paired"].items()}
+        print(json.dumps({**result, "rows": rows, "paired": pairs}))
         return
     counted = f"{result['sentences']} sentences in {result['seconds']} s, {result['ungrounded']} ungrounded"
     print(f"{result['corpus']}: {counted}")
     for row, micro in result["rows"].items():
         print(f"{row:16s} {micro}")
+    for pair, comparison in result["paired"].items():
+        print(f"{pair}: {comparison}")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from agent.extraction.state import Candidate
 from tools.errors import ConfigError, OutputError
 
 SHIPPED = Path(__file__).with_name("calibration.json")
+MODES = ("off", "selective", "on")
 _EPSILON = 1e-4
 FEATURES = ("vote", "proposed", "verdict", "asked")
 
@@ -28,7 +29,7 @@ def features(candidate: Candidate, members: int) -> tuple[float, float, float, f
 
     Args:
         candidate: With votes taken, and verified where that was wanted.
-        members: How many members were asked.
+        members: How many members answered for its passage; one that is down says nothing.
 
     Returns:
         Log-odds of the vote's share; share of members that proposed it, minus
@@ -91,22 +92,35 @@ class Calibrator:
             ConfigError: The file is not a calibration.
         """
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(data, dict):
-                raise ValueError("not a table")
-            numbers = {key: float(data[key]) for key in ("intercept", *FEATURES)}
-            if not all(map(math.isfinite, numbers.values())):
-                raise ValueError("a coefficient is no number")
-            return cls(**numbers, source=str(data["source"]))
+            return cls.read(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise ConfigError(
                 f"{path}: not a calibration ({error})", "remove it; the shipped one is used then"
             ) from error
 
+    @classmethod
+    def read(cls, data: object) -> Calibrator:
+        """Coefficients from a table of them.
 
-def shipped() -> Calibrator:
-    """The coefficients that come with the starter, or the uncalibrated default."""
-    return Calibrator.load(SHIPPED) if SHIPPED.is_file() else Calibrator()
+        Raises:
+            ValueError, TypeError, KeyError: It is none.
+        """
+        if not isinstance(data, dict):
+            raise ValueError("not a table")
+        numbers = {key: float(data[key]) for key in ("intercept", *FEATURES)}
+        if not all(map(math.isfinite, numbers.values())):
+            raise ValueError("a coefficient is no number")
+        return cls(**numbers, source=str(data["source"]))
+
+
+def shipped(verify: str) -> Calibrator:
+    """The coefficients that come with the starter.
+
+    Args:
+        verify: The mode of verification they are for: what a missing verdict
+            says differs between off, selective and on, so each was fitted alone.
+    """
+    return Calibrator.read(json.loads(SHIPPED.read_text(encoding="utf-8"))[verify])
 
 
 def fit(examples: Sequence[tuple[tuple[float, ...], bool]], source: str) -> Calibrator:

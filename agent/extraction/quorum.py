@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.config import ProjectConfig
+from agent.engines.constraints import first_tokens
 from agent.engines.protocol import Accounting, Engine, Usage
 from agent.extraction.confidence import Calibrator, shipped
 from agent.extraction.context import Context, DemonstrationSource
@@ -57,10 +58,10 @@ class Quorum:
     ) -> None:
         self.config = config
         self.sheet = Sheet.of(labels)
-        self.members = tuple(_members(config, engines))
+        self.members = tuple(_members(config, engines, self.sheet))
         self.source = source if config.steps.retrieve else None
         self._k = max((m.demonstrations for m in self.members), default=0) if self.source else 0
-        self.calibrator = calibrator or (shipped() if config.steps.calibrate else Calibrator())
+        self.calibrator = calibrator or (shipped(config.steps.verify) if config.steps.calibrate else Calibrator())
         self._verifier = next((m for m in self.members if m.name == config.steps.verifier), self.members[0])
         self._owns = tuple(owns)
         self.graph: Graph = build_graph(
@@ -124,8 +125,10 @@ class Quorum:
         await self.close()
 
 
-def _members(config: ProjectConfig, engines: Mapping[str, Engine]) -> list[Member]:
+def _members(config: ProjectConfig, engines: Mapping[str, Engine], sheet: Sheet) -> list[Member]:
     extra = config.prompts_folder
+    used = {m.model: engines[m.model] for m in config.members if m.model in engines}
+    firsts = {name: first_tokens(sheet.choices, engine.count_tokens) for name, engine in used.items()}
     members = []
     for m in config.members:
         if m.model not in engines:
@@ -141,6 +144,7 @@ def _members(config: ProjectConfig, engines: Mapping[str, Engine]) -> list[Membe
                 weight=m.weight,
                 demonstrations=config.demonstrations_of(m),
                 prompts=extra,
+                firsts=firsts[m.model],
             ),
         )
     return members

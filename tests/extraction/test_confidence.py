@@ -160,4 +160,6 @@ def test_missing_and_unwritable_places_are_told(tmp_path: Path) -> None:
 
 
 def test_the_shipped_calibration_loads() -> None:
-    assert all(math.isfinite(getattr(module.shipped(), name)) for name in FEATURES)
+    for mode in module.MODES:
+        assert all(math.isfinite(getattr(module.shipped(mode), name)) for name in FEATURES)
+    assert module.shipped("off").verdict == module.shipped("off").asked == 0.0
