@@ -20,12 +20,21 @@ def texts() -> dict[Path, str]:
     sys.path.insert(0, str(HERE.parent))
     from agent.config import ProjectConfig
     from agent.configtemplate import reference_markdown
+    from tools.formats.table import formats_markdown
 
-    page = HERE / "configuration.md"
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
+    page, formats = HERE / "configuration.md", HERE / "formats.md"
     schema = json.dumps(ProjectConfig.json_schema(), indent=2, ensure_ascii=False) + "\n"
-    return {page: f"{before}{BEGIN}\n{reference_markdown()}\n{END}{after}", HERE / "quorum.schema.json": schema}
+    return {
+        page: _around(page, reference_markdown()),
+        formats: _around(formats, formats_markdown()),
+        HERE / "quorum.schema.json": schema,
+    }
+
+
+def _around(page: Path, generated: str) -> str:
+    """A page with its generated part made anew."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    return f"{before}{BEGIN}\n{generated}\n{END}{rest.partition(END)[2]}"
 
 
 def main() -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from tools.formats.loss import LossReport
+
 _KEPT = 1000
 
 
@@ -38,6 +40,9 @@ class ReadReport:
         encodings: Encoding to number of files.
         encoding_of: File to its encoding, for the first files.
         warnings: What a person should know although reading went on.
+        losses: What the files hold and documents with mentions do not.
+        repairs: What was repaired because it was asked for, by kind.
+        repaired: The first places of it.
     """
 
     files: int = 0
@@ -47,6 +52,9 @@ class ReadReport:
     encodings: Counter[str] = field(default_factory=Counter)
     encoding_of: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    losses: LossReport = field(default_factory=LossReport)
+    repairs: Counter[str] = field(default_factory=Counter)
+    repaired: list[BadRecord] = field(default_factory=list)
 
     def opened(self, file: str, encoding: str) -> None:
         """Count a file and the encoding it is read in."""
@@ -60,6 +68,12 @@ class ReadReport:
         self.bad_count += 1
         if len(self.bad) < _KEPT:
             self.bad.append(bad)
+
+    def repair(self, kind: str, place: BadRecord) -> None:
+        """Count something that was repaired."""
+        self.repairs[kind] += 1
+        if len(self.repaired) < _KEPT:
+            self.repaired.append(place)
 
     def warn(self, text: str) -> None:
         """Keep a warning, each once."""

@@ -38,11 +38,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A record that cannot be used, and why."""
+    """A record that cannot be used, and why.
+
+    Attributes:
+        line: Where it begins, from 1; 0 for a whole file.
+        reason: What is wrong.
+        hint: What to do about it; empty for the usual.
+        file: Which file, where it is not the one that is read (brat's ``.ann``).
+    """
 
     line: int
     reason: str
     hint: str = ""
+    file: str = ""
 
 
 def undecodable(line: int, error: UnicodeDecodeError, encoding: Encoding) -> Fault:
@@ -67,7 +75,7 @@ def whole_text(stream: io.BufferedReader, encoding: Encoding) -> Iterator[Row | 
 
 def text_lines(stream: io.BufferedReader, encoding: Encoding) -> Iterator[Row | Fault]:
     """A document a line, without its line break; blank lines hold none."""
-    for number, line in _lines(stream, encoding, limit=-1):
+    for number, line in numbered_lines(stream, encoding, limit=-1):
         if isinstance(line, Fault):
             yield line
         elif line.strip():
@@ -76,7 +84,7 @@ def text_lines(stream: io.BufferedReader, encoding: Encoding) -> Iterator[Row | 
 
 def json_lines(stream: io.BufferedReader, encoding: Encoding) -> Iterator[Row | Fault]:
     """An object a line; blank lines are passed over."""
-    for number, line in _lines(stream, encoding, limit=LINE_LIMIT):
+    for number, line in numbered_lines(stream, encoding, limit=LINE_LIMIT):
         if isinstance(line, Fault):
             yield line
             continue
@@ -166,7 +174,7 @@ def parquet_rows(path: Path, text_column: str, *, name: str, gzipped: bool) -> I
             yield Fault(0, f"no usable Parquet: {reason}", "write the file again")
 
 
-def _lines(stream: io.BufferedReader, encoding: Encoding, *, limit: int) -> Iterator[tuple[int, str | Fault]]:
+def numbered_lines(stream: io.BufferedReader, encoding: Encoding, *, limit: int) -> Iterator[tuple[int, str | Fault]]:
     """Numbered lines with their line breaks; only a line feed ends one, as JSON Lines wants it."""
     stream.read(encoding.bom)
     if encoding.name in _WIDE:

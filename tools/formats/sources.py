@@ -101,6 +101,11 @@ def _walk(folder: Path, known: str) -> Iterator[Source]:
         raise InputError(f"{folder}: no file here can be read", f"put files ending in {known} there, also .gz")
 
 
+def hidden(folder: Path, path: Path) -> bool:
+    """Whether a file below a folder, or a folder on the way to it, is hidden."""
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
 def _unreadable(error: OSError) -> None:
     raise InputError(f"{error.filename}: cannot be listed ({error.strerror})", "check its permissions") from error
 

@@ -7,12 +7,10 @@ step, so that neither a full disk nor a kill leaves half of one.
 from __future__ import annotations
 
 import contextlib
-import errno
 import gzip
 import json
-import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -21,6 +19,7 @@ import orjson
 from tools.annotation.document import Document
 from tools.annotation.prediction import DocumentResult, Entity
 from tools.errors import OutputError
+from tools.formats.filing import atomic_file, told
 
 Record = Mapping[str, Any]
 _FIELDS = ("id", "text", "entities", "outcome", "meta")
@@ -94,39 +93,20 @@ def write_records(path: str | Path, records: Iterable[Record]) -> int:
             (no such folder, no permission, disk full). What was there before
             is untouched and nothing half-written stays.
     """
-    target = Path(os.path.realpath(path))
     make = _sink_of(Path(path))
-    if target.exists() and not target.is_file():
-        raise OutputError(f"{path}: not a regular file", "name a file, e.g. predictions.jsonl")
-    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     count = 0
-    try:
-        with _told(path):
-            raw = aside.open("wb")
-            sink = make(raw)
+    with atomic_file(path) as raw:
+        sink = make(raw)
         try:
             for record in records:
-                with _told(path):
+                with told(path):
                     sink.write(record)
                 count += 1
-            with _told(path):
+            with told(path):
                 sink.finish()
-                raw.flush()
-                os.fsync(raw.fileno())
         except BaseException:
             sink.abandon()
             raise
-        finally:
-            # On a full disk the last buffered bytes cannot be written; the file goes anyway.
-            with contextlib.suppress(OSError):
-                raw.close()
-        with _told(path):
-            os.replace(aside, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
     return count
 
 
@@ -200,7 +180,7 @@ class _Parquet:
             json.dumps(row, ensure_ascii=False).encode()
             note = {}
         except UnicodeEncodeError:
-            row, found = _without_surrogates(row)
+            row, found = without_surrogates(row)
             note = {"replaced_surrogates": found}
         row["meta"] = json.dumps({**(record.get("meta") or {}), **more, **note})
         self._rows.append(row)
@@ -222,15 +202,15 @@ class _Parquet:
         self._writer.is_open = False
 
 
-def _without_surrogates(value: Any) -> tuple[Any, int]:
+def without_surrogates(value: Any) -> tuple[Any, int]:
     """The value with U+FFFD for each lone surrogate (offsets stay), and how many there were."""
     if isinstance(value, str):
         return _SURROGATES.subn("\ufffd", value)
     if isinstance(value, Mapping):
-        pairs = {key: _without_surrogates(item) for key, item in value.items()}
+        pairs = {key: without_surrogates(item) for key, item in value.items()}
         return {key: item for key, (item, _) in pairs.items()}, sum(found for _, found in pairs.values())
     if isinstance(value, (list, tuple)):
-        items = [_without_surrogates(item) for item in value]
+        items = [without_surrogates(item) for item in value]
         return [item for item, _ in items], sum(found for _, found in items)
     return value, 0
 
@@ -245,32 +225,3 @@ def _sink_of(path: Path) -> Any:
         return _Parquet
     hint = "Parquet is compressed already" if name.endswith(".parquet.gz") else "use .jsonl, .jsonl.gz or .parquet"
     raise OutputError(f"{path}: this ending cannot be written", hint)
-
-
-@contextlib.contextmanager
-def _told(path: str | Path) -> Iterator[None]:
-    """Failures of the system as one line and a hint."""
-    hints = {
-        errno.ENOSPC: "free some space and run it again",
-        errno.EDQUOT: "free some space and run it again",
-        errno.EFBIG: "the file may not grow that large here; write .jsonl.gz or .parquet, or elsewhere",
-        errno.ENOENT: "make the folder first",
-        errno.EACCES: "check the folder's permissions",
-        errno.EROFS: "write elsewhere",
-    }
-    try:
-        yield
-    except OSError as error:
-        hint = hints.get(error.errno or 0, "check the disk")
-        reason = error.strerror or str(error)
-        raise OutputError(f"{path}: cannot be written ({reason}); what was there is untouched", hint) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name durable, where the system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
