@@ -44,7 +44,7 @@ docs: setup-dev ## Make the generated parts of docs anew
 lock: setup-dev ## Resolve the locks anew
 	$(COMPILE) pyproject.toml locks/base.in --extra cpu --excludes locks/excludes.txt --upgrade -o locks/cpu.txt
 	$(COMPILE) pyproject.toml locks/base.in --excludes locks/excludes.txt -c locks/cpu.txt -o locks/minimal.txt
-	$(COMPILE) --group dev --excludes locks/excludes.txt -c locks/cpu.txt -o locks/dev.txt
+	$(COMPILE) --group dev --excludes locks/excludes-dev.txt -c locks/cpu.txt -o locks/dev.txt
 	$(COMPILE) pyproject.toml locks/base.in --extra cuda --excludes locks/excludes-cuda.txt --no-emit-package torch --upgrade -o locks/cuda.txt
 
 clean: ## Remove caches and build results

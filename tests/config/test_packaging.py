@@ -18,7 +18,7 @@ PACKAGES = ("agent", "tools", "prompts", "tui", "evals")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = ("cpu", "cuda", "minimal", "dev")
 # Run by paths of their own: in-process vLLM is optional, and these come with the extras.
-OPTIONAL = {"vllm"}
+OPTIONAL = {"vllm", "spacy"}
 
 
 def normal(name: str) -> str:
