@@ -58,7 +58,7 @@ def project_toolkit(
         store = None
         if config.store_path.is_file():
             store = stack.enter_context(Store.open(config.store_path, read_only=not write))
-        yield build_toolkit(
+        built = build_toolkit(
             retriever=_retriever(stack, config),
             store=store,
             annotate=_annotate(config, models_at),
@@ -67,6 +67,7 @@ def project_toolkit(
             annotator=annotator,
             rng=random.Random(config.run.seed),
         )
+        yield [*built, *_campaign_tools(stack, config, store, annotator, models_at)]
 
 
 def _retriever(stack: ExitStack, config: ProjectConfig) -> Retriever | None:
@@ -74,9 +75,35 @@ def _retriever(stack: ExitStack, config: ProjectConfig) -> Retriever | None:
         return None
     from tools.demonstrations import DemonstrationIndex, SentenceTransformerEmbedder, retriever
 
-    embedder = SentenceTransformerEmbedder(config.demonstrations.embedder)
+    embedder = SentenceTransformerEmbedder(config.demonstrations.embedder, root=config.root)
     index = stack.enter_context(DemonstrationIndex(config.chroma_path, embedder, read_only=True))
     return retriever(config.demonstrations.retriever, index)
+
+
+def _campaign_tools(
+    stack: ExitStack,
+    config: ProjectConfig,
+    store: Store | None,
+    annotator: str,
+    models_at: str | None,
+) -> list[BaseTool]:
+    """The campaign's steps, where the project has a campaign and may be written."""
+    if store is None or store.read_only or store.campaign() is None:
+        return []
+    from agent.campaign.driver import settings_of
+    from agent.campaign.opening import project_campaign
+    from agent.campaign.tools import campaign_tools
+
+    opened = project_campaign(config, store, settings_of(config), annotator=annotator, models_at=models_at)
+    session = stack.enter_context(opened)
+
+    @contextmanager
+    def finder() -> Iterator[Retriever | None]:
+        # Opened anew each time: what index_gold changes, an index that is open already does not see.
+        with ExitStack() as own:
+            yield _retriever(own, config)
+
+    return campaign_tools(session.services, session.campaign, finder)
 
 
 def _annotate(config: ProjectConfig, models_at: str | None) -> Callable[[Sequence[str], LabelSet], Sequence[Annotated]]:

@@ -172,20 +172,27 @@ def _split(path: Path, text: str) -> tuple[dict[str, str], str]:
 
 def _hash(body: str, extra: Path | None) -> str:
     digest = hashlib.blake2b(body.encode(), digest_size=8)
-    for included in _included(body, extra, set()):
+    for included in _included(body, extra, set(), ()):
         digest.update(included)
     return digest.hexdigest()
 
 
-def _included(body: str, extra: Path | None, seen: set[str]) -> Iterator[bytes]:
-    """What a body includes, and what that includes in turn, each file once."""
+def _included(body: str, extra: Path | None, seen: set[str], within: tuple[str, ...]) -> Iterator[bytes]:
+    """What a body includes, and what that includes in turn, each file once.
+
+    Raises:
+        PromptError: A file includes itself, if by way of others.
+    """
     for name in _INCLUDE.findall(body):
         path = next((folder / name for folder in folders(extra) if (folder / name).is_file()), None)
+        if path and name in within:
+            circle = " -> ".join((*within[within.index(name) :], name))
+            raise PromptError(f"{path}: includes itself ({circle})", "break the circle")
         if path and name not in seen:
             seen.add(name)
             content = path.read_bytes()
             yield content
-            yield from _included(content.decode("utf-8", "replace"), extra, seen)
+            yield from _included(content.decode("utf-8", "replace"), extra, seen, (*within, name))
 
 
 @lru_cache(maxsize=8)

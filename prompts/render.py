@@ -112,6 +112,8 @@ def render(
     try:
         user = "".join(compiled.blocks["user"](compiled.new_context({**values, "labels": labels})))
         return Prompt(_system(template, labels, extra), user.strip())
+    except RecursionError as error:
+        raise PromptError(f"{template.path}: includes itself without end", "break the circle of includes") from error
     except (jinja2.TemplateError, TypeError, ValueError) as error:
         raise PromptError(
             f"{template.path}: {error}", f"a {template.step} prompt may use {', '.join(values)} and labels"

@@ -11,8 +11,15 @@ from tools.annotation import LabelSet, Span, model_text
 def label_views(labels: LabelSet) -> tuple[LabelView, ...]:
     """The label set in its own order, each label with its code."""
     codes = labels.codes
+    # A person's label file is text like any other: nothing in it may look like a chat's own tokens.
     return tuple(
-        LabelView(codes[label.name], label.words, label.description, label.examples, label.counter_examples)
+        LabelView(
+            codes[label.name],
+            model_text(label.words),
+            model_text(label.description),
+            tuple(map(model_text, label.examples)),
+            tuple(map(model_text, label.counter_examples)),
+        )
         for label in labels
     )
 

@@ -7,6 +7,7 @@ not validated here first.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from agent.engines.protocol import Completion, Constraint
@@ -91,16 +92,44 @@ def fault(constraint: Constraint) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-def choice_probabilities(completion: Completion, choices: tuple[str, ...]) -> dict[str, float]:
+def first_tokens(options: Sequence[str], count_tokens: Callable[[str], int]) -> dict[str, str]:
+    """The token each option begins with, for options that have more than one and where counting can tell.
+
+    A beginning is a first token when it is one token and the rest takes as many
+    as the whole has left. A tokenizer may cut ``crystal`` into ``c`` and
+    ``rystal`` though ``creative`` is a single token; then ``c`` means the former.
+
+    Args:
+        options: What may be answered.
+        count_tokens: Tokens of a text in the model's tokenizer.
+    """
+    found = {}
+    for option in options:
+        whole = count_tokens(option)
+        if whole < 2:
+            found[option] = option
+            continue
+        for size in range(1, len(option)):
+            if count_tokens(option[:size]) == 1 and count_tokens(option[size:]) == whole - 1:
+                found[option] = option[:size]
+                break
+    return found
+
+
+def choice_probabilities(
+    completion: Completion, choices: tuple[str, ...], *, firsts: Mapping[str, str] | None = None
+) -> dict[str, float]:
     """How probable each choice is, from the first written token's alternatives.
 
     A token's mass goes to the choices that begin with it; a token that begins
-    several is shared evenly among them. What is returned sums to 1. A
+    several goes to those whose first token it is, and is shared evenly where
+    that says nothing. What is returned sums to 1. A
     log-probability that is none (not a number, above 0) counts as the nearest one.
 
     Args:
         completion: An answer with log-probabilities for its first token.
         choices: The alternatives that were allowed.
+        firsts: Choice to its first token (``first_tokens``), where known.
 
     Returns:
         Choice to probability; empty when the completion has none to read.
@@ -113,6 +142,8 @@ def choice_probabilities(completion: Completion, choices: tuple[str, ...]) -> di
     first = completion.logprobs[0]
     for token, logprob in first.top or ((first.token, first.logprob),):
         fitting = [option for option in choices if token and option.startswith(token)]
+        if firsts and len(fitting) > 1:
+            fitting = [option for option in fitting if firsts.get(option) == token] or fitting
         for option in fitting:
             mass[option] += math.exp(min(0.0, logprob)) / len(fitting) if logprob == logprob else 0.0
     total = sum(mass.values())

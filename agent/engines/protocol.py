@@ -252,6 +252,17 @@ class Accounting:
         """Count one completion under its tag."""
         self.by_tag.setdefault(tag, Usage()).add(completion)
 
+    def asked(self, request: Request, key: tuple[int, ...], completion: Completion) -> None:
+        """Count one answer to a request.
+
+        Args:
+            request: What was asked.
+            key: The asker's own: the passage's place in its batch, then the
+                candidate's; for those who keep more than sums.
+            completion: The answer.
+        """
+        self.add(request.tag, completion)
+
     @property
     def total(self) -> Usage:
         """All tags together."""

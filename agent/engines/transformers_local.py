@@ -102,10 +102,7 @@ class TransformersEngine:
         if self._model is not None:
             return
         import torch
-        from llguidance import hf
-        from transformers import AutoModelForCausalLM, GenerationConfig
-
-        config_class: Any = GenerationConfig
+        from transformers import AutoModelForCausalLM
 
         device = self._device
         if device == "auto":
@@ -118,7 +115,19 @@ class TransformersEngine:
             line = " ".join(str(error).split())[:200]
             hint = "weights must be safetensors of an architecture that transformers knows"
             raise ModelError(f"cannot load {self._path}: {line}", hint) from error
-        model.to(device).eval()
+        self.adopt(model.to(device))
+
+    def adopt(self, model: Any) -> None:
+        """Use a model that is in memory already, for example one in training, with the tokenizer at ``model_path``.
+
+        Args:
+            model: A causal model of transformers, or a PEFT model around one; put into evaluation mode.
+        """
+        from llguidance import hf
+        from transformers import GenerationConfig
+
+        config_class: Any = GenerationConfig
+        model.eval()
         tokenizer = self._chat.tokenizer
         given = model.generation_config.eos_token_id
         ends = given if isinstance(given, list) else [given]

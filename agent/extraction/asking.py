@@ -64,8 +64,9 @@ async def ask(questions: Sequence[Question], accounting: Accounting) -> list[Ans
     answers: list[Answer | None] = [None] * len(questions)
     for (_, positions), completions in zip(groups, answered, strict=True):
         for position, completion in zip(positions, completions, strict=True):
-            accounting.add(questions[position].request.tag, completion)
-            answers[position] = Answer(questions[position], completion)
+            question = questions[position]
+            accounting.asked(question.request, question.key, completion)
+            answers[position] = Answer(question, completion)
     return [answer for answer in answers if answer is not None]
 
 

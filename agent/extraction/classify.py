@@ -24,6 +24,10 @@ Distribution = dict[str, float]
 async def classify(works: tuple[Work, ...], context: Context) -> tuple[tuple[Work, ...], dict[str, str]]:
     """Ask every member for the type of every candidate.
 
+    A member that fails on one candidate abstains from that one. A candidate on
+    which fewer than the quorum voted is left out and the passage says so; a
+    passage whose every candidate ends so has failed.
+
     Returns:
         The passages with votes on their candidates, and the members gone.
 
@@ -47,26 +51,35 @@ async def classify(works: tuple[Work, ...], context: Context) -> tuple[tuple[Wor
     gone = members_gone(answers)
     check_quorum(context, gone)
     given: dict[tuple[int, ...], list[tuple[str, Distribution]]] = {}
-    failures: dict[int, str] = {}
+    failures: dict[tuple[int, ...], str] = {}
     for answer in answers:
         key, name = answer.question.key, answer.question.member.name
-        distribution = choice_probabilities(answer.completion, context.sheet.choices)
+        distribution = choice_probabilities(
+            answer.completion, context.sheet.choices, firsts=answer.question.member.firsts
+        )
         if distribution:
             given.setdefault(key, []).append((name, distribution))
         else:
             failure = answer.completion.failure
             said = f"{failure.kind}: {failure.message}" if failure else "no log-probabilities"
-            failures[key[0]] = one_line(f"{name}: {said}")
+            failures[key] = one_line(f"{name}: {said}")
     weights = {m.name: m.weight for m in context.members}
     done = []
     for i, work in enumerate(works):
-        voted = tuple(vote(c, given.get((i, j), []), weights, context.sheet) for j, c in enumerate(work.candidates))
-        judged = min((len(given.get((i, j), [])) for j in range(len(voted))), default=context.run.quorum)
-        if judged < context.run.quorum:
-            work = work.marked(Outcome(OutcomeKind.FAILED, f"too few votes: {failures.get(i, 'no answer')}"))
-            voted = ()
+        judged = [j for j in range(len(work.candidates)) if len(given.get((i, j), [])) >= context.run.quorum]
+        voted = tuple(vote(work.candidates[j], given[i, j], weights, context.sheet) for j in judged)
+        if missing := len(work.candidates) - len(voted):
+            why = next((said for (at, j), said in failures.items() if at == i and j not in judged), "no answer")
+            work = work.marked(_too_few(missing, len(voted), why))
         done.append(replace(work, candidates=voted))
     return tuple(done), gone
+
+
+def _too_few(missing: int, judged: int, why: str) -> Outcome:
+    """The outcome of a passage in which some candidates, or all, got fewer votes than the quorum."""
+    if not judged:
+        return Outcome(OutcomeKind.FAILED, f"too few votes: {why}")
+    return Outcome(OutcomeKind.TRUNCATED, f"{missing} candidate(s) left out for too few votes: {why}")
 
 
 def vote(

@@ -16,7 +16,7 @@ def decide(works: tuple[Work, ...], context: Context) -> tuple[PassageResult, ..
 
 def _result(work: Work, context: Context) -> PassageResult:
     judged = [
-        replace(c, confidence=context.calibrator.confidence(c, len(context.members)))
+        replace(c, confidence=context.calibrator.confidence(c, len(work.answered)))
         for c in work.candidates
         if c.span.label
     ]

@@ -52,7 +52,7 @@ async def _types_as_written(state: BatchState, runtime: Runtime[Context]) -> Bat
 
 
 async def _verify(state: BatchState, runtime: Runtime[Context]) -> BatchState:
-    works, gone = await verify(state["works"], runtime.context)
+    works, gone = await verify(state["works"], runtime.context, state.get("members_down", ()))
     return {"works": works, "members_down": _with(state, gone)}
 
 

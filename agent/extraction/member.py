@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.engines import constraints
@@ -52,6 +52,7 @@ class Member:
         weight: Its weight in votes, above 0.
         demonstrations: How many it is shown.
         prompts: The project's own folder of templates.
+        firsts: Label code to the token its engine begins it with, where that is known.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Member:
     weight: float = 1.0
     demonstrations: int = 5
     prompts: Path | None = None
+    firsts: Mapping[str, str] = field(default_factory=dict)
 
     def extraction(
         self,

@@ -137,10 +137,10 @@ def _members(config: ProjectConfig, engines: Mapping[str, Engine], sheet: Sheet)
             Member(
                 name=m.name,
                 engine=engines[m.model],
-                pre_extract=load("pre_extract", "spans", extra),
+                pre_extract=load("pre_extract", m.pre_extract, extra),
                 extract=load("extract", m.extract, extra),
                 classify=load("classify", m.classify, extra),
-                verify=load("verify", "yes_no", extra),
+                verify=load("verify", m.verify, extra),
                 weight=m.weight,
                 demonstrations=config.demonstrations_of(m),
                 prompts=extra,

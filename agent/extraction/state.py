@@ -82,6 +82,11 @@ class Work:
         """The same passage with an outcome that may be worse."""
         return replace(self, outcome=self.outcome.worse(outcome))
 
+    def noted(self, remark: str) -> Work:
+        """The same passage with a remark beside its outcome, which it does not change."""
+        said = f"{self.outcome.reason}; {remark}" if self.outcome.reason else remark
+        return replace(self, outcome=replace(self.outcome, reason=said))
+
 
 class BatchState(TypedDict, total=False):
     """The graph's state. ``works`` is replaced as a whole by each node."""

@@ -111,6 +111,9 @@ def build_environment(spec: ServerSpec, variables: Mapping[str, str]) -> dict[st
             environment["OMP_NUM_THREADS"] = str(spec.threads)
     elif spec.gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = spec.gpu
+    if spec.adapters:
+        # What quorum train makes is loaded without a restart; the server listens on loopback only.
+        environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
     return environment
 
 
@@ -118,8 +121,12 @@ def kv_bytes_per_token(config: Mapping[str, Any]) -> int:
     """Bytes of key-value cache that a token takes in bf16, from a model's ``config.json``.
 
     Two (keys and values) times layers times key-value heads times head size times
-    two bytes; 0 where the configuration does not say.
+    two bytes; 0 where the configuration does not say. A model that reads more than
+    text (Gemma 3) keeps the figures of its language part under ``text_config``.
     """
+    text = config.get("text_config")
+    if "num_hidden_layers" not in config and isinstance(text, Mapping):
+        config = text
     heads = int(config.get("num_attention_heads") or 0)
     layers, hidden = int(config.get("num_hidden_layers") or 0), int(config.get("hidden_size") or 0)
     kv_heads = int(config.get("num_key_value_heads") or heads)

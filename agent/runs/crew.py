@@ -69,7 +69,7 @@ class QuorumCrew:
             return ""
         from tools.demonstrations import DemonstrationIndex, SentenceTransformerEmbedder
 
-        embedder = SentenceTransformerEmbedder(self.config.demonstrations.embedder)
+        embedder = SentenceTransformerEmbedder(self.config.demonstrations.embedder, root=self.config.root)
         with DemonstrationIndex(self.config.chroma_path, embedder, read_only=True) as index:
             return index.digest
 
@@ -98,7 +98,7 @@ class QuorumCrew:
             return None
         from tools.demonstrations import DemonstrationIndex, SentenceTransformerEmbedder
 
-        embedder = SentenceTransformerEmbedder(self.config.demonstrations.embedder)
+        embedder = SentenceTransformerEmbedder(self.config.demonstrations.embedder, root=self.config.root)
         DemonstrationIndex.ensured(self.index, embedder, self._shown).close()
         return self.index
 

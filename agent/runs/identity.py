@@ -83,7 +83,9 @@ def identity(
         ],
         "calibration": _calibration(config),
         "passages": [dump["passages"], config.run.batch],
-        "input": json.loads(json.dumps(asdict(reading))),
+        # Whether broken records are left out is not part of it: the documents themselves tell, and a run
+        # that stopped at one must be able to go on without it.
+        "input": {key: value for key, value in asdict(reading).items() if key != "skip_bad"},
         "settings": {key: dump["run"][key] for key in ("quorum", "threshold", "seed")},
     }
 
@@ -92,8 +94,10 @@ def _prompts(config: ProjectConfig) -> dict[str, str]:
     from prompts.loader import load
 
     extra = config.prompts_folder
-    found = {"pre_extract/spans": load("pre_extract", "spans", extra), "verify/yes_no": load("verify", "yes_no", extra)}
+    found = {}
     for member in config.members:
+        found[f"pre_extract/{member.pre_extract}"] = load("pre_extract", member.pre_extract, extra)
+        found[f"verify/{member.verify}"] = load("verify", member.verify, extra)
         found[f"extract/{member.extract}"] = load("extract", member.extract, extra)
         found[f"classify/{member.classify}"] = load("classify", member.classify, extra)
     return {name: template.hash for name, template in sorted(found.items())}
@@ -116,13 +120,21 @@ def identity_hash(what: Mapping[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(what, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def refuse_other(known: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:
+def same(known: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two identities are equal, one of which has been kept as JSON."""
+    return json.dumps(known, sort_keys=True) == json.dumps(now, sort_keys=True)
+
+
+def refuse_other(
+    known: Mapping[str, Any], now: Mapping[str, Any], where: str, hint: str = f"{FRESH_HINT}; or run it as it was begun"
+) -> None:
     """Refuse to go on with a run that was begun in another way.
 
     Args:
         known: The identity that the run was begun with.
         now: The identity of this call.
         where: What the run writes, for the message.
+        hint: What to do about it.
 
     Raises:
         RunMismatch: They differ; the message names in what.
@@ -133,7 +145,7 @@ def refuse_other(known: Mapping[str, Any], now: Mapping[str, Any], where: str) -
     if changed:
         raise RunMismatch(
             f"{where}: begun with another configuration; changed: {', '.join(changed)}",
-            FRESH_HINT + "; or run it as it was begun",
+            hint,
         )
 
 

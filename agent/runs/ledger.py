@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.engines.protocol import Usage
 from agent.runs.extractor import Extracted
-from agent.runs.identity import identity_hash, refuse_other
+from agent.runs.identity import identity_hash, refuse_other, same
 from agent.runs.parts import Part
 from tools.annotation.document import Document
 from tools.annotation.prediction import OutcomeKind, PassageResult
@@ -78,7 +78,7 @@ class Ledger:
             RunMismatch: The one that is there was begun in another way.
         """
         known = None if fresh else find_run(store, output)
-        if known is None:
+        if known is None or void(known, store, what):
             config = {**(notes or {}), "output": output, "identity": dict(what)}
             return cls(store, store.run(store.start_run(config, identity_hash(what), KIND)), {})
         refuse_other(known.config.get("identity", {}), what, output)
@@ -145,6 +145,11 @@ def find_run(store: Store, output: str | None = None) -> Run | None:
     runs = [run for run in store.runs() if run.kind == KIND]
     fitting = [run for run in runs if output is None or run.config.get("output") == output]
     return fitting[-1] if fitting else None
+
+
+def void(run: Run | None, store: Store, what: Mapping[str, Any]) -> bool:
+    """Whether a run was begun in another way than this call and has recorded nothing that could be mixed in."""
+    return run is not None and not store.finished_parts(run.id) and not same(run.config.get("identity", {}), what)
 
 
 def plain_usage(usage: Mapping[str, Usage]) -> dict[str, dict[str, float]]:

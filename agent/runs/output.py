@@ -80,8 +80,10 @@ def whole_only(results: Sequence[PassageResult]) -> list[PassageResult]:
     """Results of overlapping passages without what a neighbour found more of.
 
     A passage's edge may cut a mention. The piece is left out when a passage next
-    to it has a longer mention of the same type around it that it had not itself:
-    it could not see the whole. Mentions nested inside one passage stay.
+    to it has a longer mention of the same type around it that it had not itself,
+    and nothing shows that it could see the whole. Mentions nested inside one
+    passage stay, and so does what lies within the places a passage had candidates
+    at: there it did see the longer one, and did not find it.
 
     Args:
         results: A document's passages, in order.
@@ -91,6 +93,8 @@ def whole_only(results: Sequence[PassageResult]) -> list[PassageResult]:
         beside = (*results[max(0, place - 1) : place], *results[place + 1 : place + 2])
         near = [entity.span for other in beside for entity in other.entities]
         own = {entity.span for entity in result.entities}
+        seen = [entity.span for entity in (*result.entities, *result.rejected)]
+        first, last = min((s.start for s in seen), default=0), max((s.end for s in seen), default=0)
         entities = tuple(
             entity
             for entity in result.entities
@@ -100,6 +104,7 @@ def whole_only(results: Sequence[PassageResult]) -> list[PassageResult]:
                 and around.start <= entity.span.start
                 and entity.span.end <= around.end
                 and around not in own
+                and not (first <= around.start and around.end <= last)
                 for around in near
             )
         )

@@ -81,7 +81,7 @@ def parse_shard(value: str) -> tuple[int, int]:
 
 def cut_parts(
     documents: Iterable[Document],
-    chunk: Callable[[Document], Sequence[Passage]],
+    chunk: Callable[[Document], Iterable[Passage]],
     keep: Callable[[Sequence[Document]], object],
     batch: int,
 ) -> Iterator[Part]:
@@ -99,10 +99,13 @@ def cut_parts(
     waiting: list[Document] = []
     for document in documents:
         waiting.append(document)
-        cut = chunk(document) or (Passage(document.id, 0, 0, ""),)
-        for place, passage in enumerate(cut, 1):
+        cut = iter(chunk(document))
+        passage: Passage | None = next(cut, None) or Passage(document.id, 0, 0, "")
+        while passage is not None:
+            following = next(cut, None)
             passages.append(passage)
-            ended += place == len(cut)
+            ended += following is None
+            passage = following
             if len(passages) == batch:
                 _hand_on(waiting, keep)
                 yield Part(number, tuple(passages), ended, fingerprint(passages))

@@ -26,7 +26,7 @@ from tools.annotation.prediction import OutcomeKind
 from tools.errors import StoreError
 from tools.store import Run, Store
 
-_OTHER = "the passages would not be the same; extract again with another --output"
+_OTHER = "results of both would be mixed; bring back what it was begun with, or extract again with another --output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ async def retry(
     what = identity(
         start.config, start.labels, start.reading, models=crew.revisions(), demonstrations=crew.demonstrations()
     )
-    refuse_other(start.run.config["identity"], what, f"run {start.run.id}")
+    refuse_other(start.run.config["identity"], what, f"run {start.run.id}", _OTHER)
     ledger = Ledger.of(store, start.run)
     tried = ledger.failures()
     async with StopSwitch() as stop:

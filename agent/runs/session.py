@@ -18,7 +18,7 @@ from agent.runs.errors import RunInterrupted, RunMismatch
 from agent.runs.extractor import Extractor
 from agent.runs.feed import aside
 from agent.runs.identity import Reading, identity, label_tables
-from agent.runs.ledger import InputDigest, Ledger, find_run
+from agent.runs.ledger import InputDigest, Ledger, find_run, void
 from agent.runs.output import Tally, refuse_foreign, write_output
 from agent.runs.parts import FRESH_HINT, Part, cut_parts, in_shard, unfinished
 from agent.runs.progress import Observer, Progress, Silent
@@ -27,7 +27,7 @@ from agent.runs.sidecar import open_store
 from agent.runs.sizing import count_documents
 from agent.runs.stopping import StopSwitch
 from agent.runs.summary import RunSummary
-from tools.annotation.chunking import chunk
+from tools.annotation.chunking import chunks
 from tools.annotation.document import Document, Passage
 from tools.annotation.labels import LabelSet
 from tools.annotation.prediction import OutcomeKind
@@ -121,6 +121,10 @@ async def extract(job: Job, crew: Crew, observer: Observer | None = None) -> Run
     # Before the store is made: an unknown model must leave nothing behind.
     what = identity(job.config, job.labels, job.reading, models=crew.revisions(), demonstrations=crew.demonstrations())
     store = open_store(job.store, afresh=job.fresh and job.own_store)
+    if job.own_store and void(find_run(store, job.key), store, what):
+        # Nothing came of it, so it binds nobody: the documents it had read go with it.
+        store.close()
+        store = open_store(job.store, afresh=True)
     try:
         async with StopSwitch() as stop:
             return await _Session(job, crew, store, observer or Silent(), stop).run(what)
@@ -189,8 +193,8 @@ class _Session:
         """What is left to do; drawn in the feed's thread."""
         cut = self.job.config.passages
 
-        def passages(document: Document) -> Sequence[Passage]:
-            return chunk(
+        def passages(document: Document) -> Iterator[Passage]:
+            return chunks(
                 document,
                 extractor.count_tokens,
                 max_tokens=cut.max_tokens,
@@ -279,7 +283,8 @@ class _Session:
     def _ended_by(self, error: BaseException) -> None:
         if isinstance(error, QuorumLost):
             state = RunState.PAUSED
-            error.hint = f"{error.hint}; then run the same command again to go on".removeprefix("; then ")
+            if "same command" not in error.hint:
+                error.hint = f"{error.hint}; then run the same command again to go on".removeprefix("; then ")
         elif isinstance(error, (RunInterrupted, asyncio.CancelledError, KeyboardInterrupt)):
             state = RunState.STOPPED
         elif isinstance(error, RunMismatch):

@@ -3,13 +3,15 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from unittest import mock
 
 import pytest
 import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tools.annotation.chunking import assert_covered, chunk, first_uncovered
+from tools.annotation import chunking
+from tools.annotation.chunking import assert_covered, chunk, chunks, first_uncovered
 from tools.annotation.chunks import borders, word_chunks
 from tools.annotation.clusters import cluster_borders
 from tools.annotation.document import Document, Passage
@@ -111,11 +113,69 @@ def test_words_stay_whole_where_each_fits_the_budget(text: str, most: int) -> No
         assert {passage.start, passage.end} <= at_borders
 
 
+@settings(max_examples=150, deadline=None)
+@given(TEXTS, COUNTERS, budgets(), st.integers(4, 40))
+def test_a_document_in_segments_keeps_the_promises(
+    text: str, count: Counter, budget: dict[str, int], segment: int
+) -> None:
+    document = Document("d", text)
+    with mock.patch.object(chunking, "_SEGMENT", segment), mock.patch.object(chunking, "_SEAM", segment // 2):
+        passages = list(chunks(document, count, **budget))
+    assert_covered(document, passages)
+    assert [p.index for p in passages] == list(range(len(passages)))
+    visible = {0, len(text)} | {match.end() for match in regex.finditer(r"\X", text)}
+    for passage in passages:
+        assert passage.text == passage.text.strip() == text[passage.start : passage.end]
+        assert count(passage.shown) <= budget["max_tokens"] or len(cluster_borders(passage.text)) == 1
+        # A visible character longer than a whole segment is the one thing that a seam cuts.
+        if segment > 30:
+            assert passage.start in visible or text[passage.start - 1].isspace()
+    assert all(one.end <= other.start or one.start < other.start for one, other in itertools.pairwise(passages))
+
+
+def test_the_first_passages_of_a_very_long_line_come_at_once() -> None:
+    text = "Ada met Bob at the harbour and went on. " * 300_000  # 12 million characters
+    began = time.perf_counter()
+    cut = chunks(Document("d", text), words, max_tokens=64)
+    first = list(itertools.islice(cut, 3))
+    assert time.perf_counter() - began < 3, "a segment of it at most is looked at"
+    assert [p.start for p in first] == sorted({p.start for p in first})
+    assert first[0].start == 0
+
+
 @given(TEXTS)
 def test_cluster_borders_never_tear_what_unicode_keeps_together(text: str) -> None:
     found = cluster_borders(text)
     assert set(found) <= {match.end() for match in regex.finditer(r"\X", text)}
     assert not text or found[-1] == len(text)
+
+
+@given(TEXTS)
+def test_pieces_of_words_never_tear_what_unicode_keeps_together(text: str) -> None:
+    """A mention can neither begin nor end inside a flag, a syllable in separate letters, or a letter with its marks."""
+    visible = {0, len(text)} | {match.end() for match in regex.finditer(r"\X", text)}
+    for shown in (text, model_text(text)):
+        pieces_of = word_chunks(shown)
+        assert "".join(pieces_of) == shown
+        assert all(pieces_of)
+        if shown == text:
+            assert set(itertools.accumulate(map(len, pieces_of))) <= visible
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces_of"),
+    [
+        ("\U0001f1e9\U0001f1ea\U0001f1eb\U0001f1f7!", ["\U0001f1e9\U0001f1ea", "\U0001f1eb\U0001f1f7", "!"]),
+        ("\u1112\u1161\u11ab\u1100\u1173\u11af", ["\u1112\u1161\u11ab", "\u1100\u1173\u11af"]),
+        ("\ud55c\uae00", ["\ud55c", "\uae00"]),
+        ("e\u0301t\u00e9 2", ["e\u0301t\u00e9", " ", "2"]),
+        ("\U0001f469\u200d\U0001f52c\U0001f3fd", ["\U0001f469\u200d\U0001f52c\U0001f3fd"]),
+        ("\u0e01\u0e33\u0e44", ["\u0e01\u0e33", "\u0e44"]),
+        ("\u0915\u094d\u0937 x", ["\u0915\u094d\u0937", " ", "x"]),
+    ],
+)
+def test_visible_characters_in_pieces(text: str, pieces_of: list[str]) -> None:
+    assert word_chunks(text) == pieces_of
 
 
 def test_passages_end_where_sentences_end() -> None:

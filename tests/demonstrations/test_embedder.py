@@ -80,3 +80,19 @@ def test_a_folder_is_loaded_like_the_default(minilm: SentenceTransformerEmbedder
     other = SentenceTransformerEmbedder(str(minilm._find()))
     assert other.revision == minilm.revision
     assert np.allclose(other.encode(["same"]), minilm.encode(["same"]), atol=1e-5)
+
+
+def test_a_relative_folder_is_the_projects_wherever_the_command_runs(
+    minilm: SentenceTransformerEmbedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    shutil.copytree(minilm._find(), tmp_path / "project" / "models" / "small")
+    for here, root in ((tmp_path, "project"), (tmp_path / "project", "."), (Path("/"), tmp_path / "project")):
+        monkeypatch.chdir(here)
+        for name in ("models/small", "./models/small"):
+            found = SentenceTransformerEmbedder(name, root=root)
+            assert (found.name, found.revision) == (name, minilm.revision)
+    with pytest.raises(ModelError, match="no such folder") as caught:
+        SentenceTransformerEmbedder("./gone", root=tmp_path).revision  # noqa: B018 (reading it looks for the folder)
+    assert "embedder" in caught.value.hint

@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.engines.checking import mismatch, repaired
-from agent.engines.constraints import choice, choice_probabilities, fault, spans_grammar, typed_grammar
+from agent.engines.constraints import (
+    choice,
+    choice_probabilities,
+    fault,
+    first_tokens,
+    spans_grammar,
+    typed_grammar,
+)
 from agent.engines.protocol import Completion, Constraint, FailureKind, TokenAlternatives
+from agent.engines.tokens import TokenCounter
 from tools.annotation.chunks import word_chunks
 from tools.annotation.modeltext import model_text
 
@@ -122,3 +133,30 @@ def test_probabilities_of_choices_share_what_several_begin_with() -> None:
     assert sum(found.values()) == pytest.approx(1.0)
     assert choice_probabilities(Completion.failed(FailureKind.SERVER, "x"), ("a",)) == {}
     assert choice_probabilities(Completion("a"), ("a",)) == {}
+
+
+def test_a_token_that_begins_several_choices_belongs_to_those_it_is_the_first_token_of() -> None:
+    tokens = (TokenAlternatives("c", -0.5, (("c", -0.5), ("creative", -1.5), ("g", -3.0))),)
+    choices = ("corporation", "creative", "group", "goods")
+    found = choice_probabilities(
+        Completion("c", logprobs=tokens), choices, firsts={"corporation": "c", "creative": "creative"}
+    )
+    assert found["corporation"] / found["creative"] == pytest.approx(math.e)
+    assert found["group"] == found["goods"] > 0, "where nothing is known, it is shared"
+
+
+def test_first_tokens_by_counting(starter_path: Path) -> None:
+    """The starter's tokenizer cuts corporation into c, orpor, ation; creative is one token."""
+    count = TokenCounter(starter_path)
+    options = ("corporation", "creative", "crystal", "characterization", "none", "DNA")
+    assert first_tokens(options, count) == {
+        **{name: name for name in ("creative", "none", "DNA")},
+        "corporation": "c",
+        "crystal": "c",
+        "characterization": "character",
+    }
+    # An estimate names no first token that a model would write; then masses are shared as before.
+    tokens = (TokenAlternatives("c", -0.1, (("c", -0.1),)),)
+    guessed = first_tokens(("corporation", "creative"), TokenCounter(None))
+    found = choice_probabilities(Completion("c", logprobs=tokens), ("corporation", "creative"), firsts=guessed)
+    assert found == {"corporation": 0.5, "creative": 0.5}

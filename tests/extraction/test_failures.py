@@ -118,6 +118,52 @@ def test_a_single_connection_failure_fails_its_passage_and_not_the_member() -> N
     assert batch.members_down == ()
 
 
+@pytest.mark.parametrize("names", ["a", "ab", "abc"])
+def test_a_member_abstains_from_a_candidate_it_fails_on(names: str) -> None:
+    """With as many members as the quorum needs the candidate is left out and said so; with one more, the others vote."""
+
+    def failing(asked: Asked) -> Completion | None:
+        if asked.step == "classify" and asked.member == "a" and asked.mention == "Bob":
+            return Completion.failed(FailureKind.BAD_RESPONSE, "half an\nanswer")
+        return None
+
+    script = Script(extract={"*": "Ada\nBob\n"}, types=TYPES, otherwise=failing)
+    voters = tuple(MemberConfig(name=name, model="m") for name in names)
+    result = one(quorum(script, config(*voters, quorum=min(2, len(names)))), TEXT)
+    if names == "abc":
+        assert found(result, TEXT) == [("Ada", "person"), ("Bob", "person")]
+        assert [vote.member for vote in result.entities[1].votes] == ["b", "c"]
+        assert result.outcome.kind is OutcomeKind.OK
+    else:
+        assert found(result, TEXT) == [("Ada", "person")]
+        assert result.outcome.kind is OutcomeKind.TRUNCATED
+        assert result.outcome.reason == "1 candidate(s) left out for too few votes: a: bad_response: half an answer"
+
+
+def test_a_passage_fails_when_no_candidate_of_it_can_be_judged() -> None:
+    def failing(asked: Asked) -> Completion | None:
+        if asked.step == "classify" and asked.passage == TEXT and asked.member != "c":
+            return Completion.failed(FailureKind.BAD_RESPONSE, "nothing")
+        return None
+
+    script = Script(extract={"*": "Ada\n"}, types=TYPES, otherwise=failing)
+    batch = work(quorum(script), TEXT, "Ada again.")
+    assert [r.outcome.kind for r in batch.results] == [OutcomeKind.FAILED, OutcomeKind.OK]
+    assert batch.results[0].outcome.reason.startswith("too few votes: ")
+    assert batch.results[0].entities == batch.results[0].rejected == ()
+
+
+def test_a_dead_member_does_not_lower_the_share_that_proposed() -> None:
+    from agent.extraction.confidence import Calibrator
+
+    by_share = Calibrator(vote=0.0, proposed=4.0, verdict=0.0)
+    script = answering()
+    whole = work(quorum(engines(script), config(*VOTERS), calibrator=by_share), TEXT).results[0]
+    dead = engines(script, b=script.engine(faults=FaultRule(Fault.CONNECTION)))
+    without = work(quorum(dead, config(*VOTERS), calibrator=by_share), TEXT).results[0]
+    assert whole.entities[0].confidence == without.entities[0].confidence > 0.8
+
+
 def test_a_refusal_is_told_and_what_the_others_found_is_kept() -> None:
     def refusing(asked: Asked) -> Completion | None:
         if asked.member == "b" and asked.step == "extract":

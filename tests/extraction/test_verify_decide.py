@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config import StepsConfig
+from agent.config import MemberConfig, StepsConfig
 from agent.engines.protocol import Completion, FailureKind
 from agent.extraction.decide import flatten
 from agent.extraction.state import Candidate
@@ -71,18 +71,57 @@ def test_a_named_member_verifies() -> None:
     assert {asked.member for asked in played.asked if asked.step == "verify"} == {"b"}
 
 
-def test_a_verifier_that_does_not_answer_leaves_the_vote_and_is_named() -> None:
+def test_the_next_member_verifies_where_the_verifier_is_dead() -> None:
     def dead(asked: Asked) -> Completion | None:
-        return Completion.failed(FailureKind.CONNECTION, "refused") if asked.step == "verify" else None
+        return Completion.failed(FailureKind.CONNECTION, "refused") if asked.member == "b" else None
+
+    played = script()
+    played.otherwise = dead
+    settings = config(MemberConfig(name="a", model="m"), MemberConfig(name="b", model="n"),
+                      MemberConfig(name="c", model="m"), steps=steps(verify="on", verifier="b"))  # fmt: skip
+    batch = work(quorum({"m": played.engine(), "n": played.engine()}, settings), TEXT)
+    assert batch.members_down == ("b",)
+    assert [asked.member for asked in played.asked if asked.step == "verify"] == ["a"] * 3, "b was known to be gone"
+    assert all(e.verdict is not None for e in (*batch.results[0].entities, *batch.results[0].rejected))
+    assert batch.results[0].outcome.reason == ""
+
+
+def test_a_verifier_that_dies_there_or_fails_on_one_candidate_is_stood_in_for() -> None:
+    """All of b's verifications fail; a's fails for Bob alone; c answers the rest."""
+
+    def failing(asked: Asked) -> Completion | None:
+        if asked.step == "verify" and asked.member == "b":
+            return Completion.failed(FailureKind.CONNECTION, "refused")
+        if asked.step == "verify" and asked.member == "a" and asked.mention == "Bob":
+            return Completion.failed(FailureKind.CONTEXT_LENGTH, "too long")
+        return None
+
+    played = script()
+    played.otherwise = failing
+    batch = work(quorum(played, config(steps=steps(verify="on", verifier="b"))), TEXT)
+    who = [(asked.member, asked.mention) for asked in played.asked if asked.step == "verify"]
+    assert who == [
+        *(("b", m) for m in ("Ada", "Bob", "Bonn")),
+        *(("a", m) for m in ("Ada", "Bob", "Bonn")),
+        ("c", "Bob"),
+    ]
+    assert batch.members_down == ("b",)
+    assert all(e.verdict is not None for e in (*batch.results[0].entities, *batch.results[0].rejected))
+
+
+def test_verification_that_nobody_answers_leaves_the_vote_and_is_told() -> None:
+    def dead(asked: Asked) -> Completion | None:
+        return Completion.failed(FailureKind.CONNECTION, "refused\nby the host") if asked.step == "verify" else None
 
     played = Script(extract={"*": "Bob\n"}, types=TYPES, otherwise=dead)
     batch = work(quorum(played, config(steps=steps(verify="on"))), TEXT)
-    assert batch.members_down == ("a",)
+    assert batch.members_down == ("a", "b", "c")
     result = batch.results[0]
     assert found(result, TEXT) == [("Bob", "person")]
     assert result.entities[0].verdict is None
     assert result.entities[0].confidence == pytest.approx(0.6, abs=1e-6)
     assert result.outcome.kind is OutcomeKind.OK
+    assert result.outcome.reason == "1 candidate(s) not verified: a: connection: refused by the host"
 
 
 def test_the_threshold_parts_entities_from_rejected() -> None:

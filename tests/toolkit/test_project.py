@@ -120,3 +120,25 @@ def test_blocking_carries_results_and_errors_out_of_a_running_loop() -> None:
         asyncio.run(inside_wrong())
     with pytest.raises(ConfigError):
         blocking(wrong())
+
+
+def test_an_embedder_in_the_projects_folder_is_found_from_anywhere(
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    shutil.copytree(SentenceTransformerEmbedder()._find(), filled / "small")
+    config = ProjectConfig.load(filled)
+    text = (filled / "quorum.toml").read_text()
+    (filled / "quorum.toml").write_text(
+        text.replace("\n[demonstrations]\n", '\n[demonstrations]\nembedder = "small"\n')
+    )
+    shutil.rmtree(config.chroma_path)
+    own = ProjectConfig.load(filled)
+    with DemonstrationIndex(own.chroma_path, SentenceTransformerEmbedder("small", root=filled)) as index:
+        index.add(demonstrations_of(GOLD, SPANS))
+    monkeypatch.chdir(tmp_path)
+    with project_toolkit(filled, write=False) as built:
+        tools = {tool.name: tool for tool in built}
+        found = tools["retrieve_demonstrations"].invoke({"text": "Boats to Split.", "k": 1})
+    assert found["demonstrations"][0]["id"].startswith("g1#")

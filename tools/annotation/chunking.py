@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tools.annotation.chunks import word_chunks
@@ -20,13 +20,16 @@ from tools.annotation.merging import merge
 from tools.annotation.modeltext import model_text
 from tools.annotation.sentences import sentence_spans
 
-__all__ = ["CountTokens", "assert_covered", "chunk", "first_uncovered", "merge"]
+__all__ = ["CountTokens", "assert_covered", "chunk", "chunks", "first_uncovered", "merge"]
 
 CountTokens = Callable[[str], int]
 _FILLED = re.compile(r"\S")
 _CLAUSE_ENDS = frozenset(",;:)\u2014\u060c\u061b\uff0c\u3001\uff1b\uff1a\uff09")
 # A sentence of more code points than this a token of budget is cut without being counted as a whole.
 _LONGEST_TOKEN = 16
+# Documents are worked on in segments of so many code points, so that memory does not grow with their length.
+_SEGMENT = 1 << 20
+_SEAM = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,35 +228,101 @@ def chunk(
     Raises:
         ValueError: A budget is negative, or the overlap leaves no room.
     """
+    return list(
+        chunks(
+            document,
+            count_tokens,
+            max_tokens=max_tokens,
+            overlap_tokens=overlap_tokens,
+            context_tokens=context_tokens,
+        )
+    )
+
+
+def chunks(
+    document: Document,
+    count_tokens: CountTokens,
+    *,
+    max_tokens: int = 128,
+    overlap_tokens: int = 0,
+    context_tokens: int = 0,
+) -> Iterator[Passage]:
+    """As ``chunk``, one passage after the other: a document of 100 MB is neither held nor waited for as a whole.
+
+    A document beyond a million code points is cut in segments at sentence ends;
+    the first passage of a segment has no overlap and no left context.
+
+    Args:
+        document: As ``chunk``.
+        count_tokens: As ``chunk``.
+        max_tokens: As ``chunk``.
+        overlap_tokens: As ``chunk``.
+        context_tokens: As ``chunk``.
+
+    Raises:
+        ValueError: As ``chunk``.
+    """
     if not 0 <= overlap_tokens < max_tokens or context_tokens < 0:
         raise ValueError(
             f"needs 0 <= overlap {overlap_tokens} < max {max_tokens} tokens and context {context_tokens} >= 0"
         )
-    text = document.text
+    text, known, index = document.text, document.hash, 0
+    for at, stop in _segments(text):
+        segment = text if stop - at == len(text) else text[at:stop]
+        for start, end, before in _places(segment, count_tokens, max_tokens, overlap_tokens, context_tokens):
+            context = segment[before:start].strip()
+            yield Passage(document.id, index, at + start, segment[start:end], context, known)
+            index += 1
+
+
+def _segments(text: str) -> Iterator[tuple[int, int]]:
+    """Starts and ends of the segments; nearly always one."""
+    at = 0
+    while len(text) - at > _SEGMENT:
+        stop = _seam(text, at, at + _SEGMENT)
+        yield at, stop
+        at = stop
+    yield at, len(text)
+
+
+def _seam(text: str, start: int, end: int) -> int:
+    """Where a segment from ``start`` ends, not after ``end``: before a sentence, else after a blank, else anywhere."""
+    window = max((start + end) // 2, end - _SEAM)
+    sentences = sentence_spans(text[window:end])
+    if len(sentences) > 1:
+        return window + sentences[-1][0]
+    blank = max(text.rfind(" ", window, end), text.rfind("\n", window, end))
+    if blank >= 0:
+        return blank + 1
+    borders = cluster_borders(text, start, end + 1)[:-1]
+    return borders[-1] if borders else end
+
+
+def _places(
+    text: str, count_tokens: CountTokens, max_tokens: int, overlap_tokens: int, context_tokens: int
+) -> Iterator[tuple[int, int, int]]:
+    """Start and end of each passage of a segment, and where its left context begins."""
     if not text or text.isspace():
-        return []
+        return
     cutter = _Cutter(model_text(text), count_tokens)
     units = cutter.units(sentence_spans(text), max_tokens, max_tokens - overlap_tokens)
     starts = [unit.start for unit in units]
-    passages: list[Passage] = []
-    known = document.hash
+    began = ended = 0  # of the passage before
     first = 0
     while first < len(units):
         start = units[first].start
         room = min(overlap_tokens, max_tokens - units[first].tokens)
-        if passages and room > 0:
-            start = cutter.tail(passages[-1].start + 1, passages[-1].end, room, starts)
-            start = start if start < passages[-1].end else units[first].start
+        if first and room > 0:
+            start = cutter.tail(began + 1, ended, room, starts)
+            start = start if start < ended else units[first].start
         last = _fill(cutter, units, first, start, max_tokens)
         if start < units[first].start and count_tokens(cutter.shown[start : units[last].end]) > max_tokens:
             start = units[first].start
         before = (
             cutter.tail(0, cutter.stripped(0, start)[1], context_tokens, starts) if start and context_tokens else start
         )
-        context = text[before:start].strip()
-        passages.append(Passage(document.id, len(passages), start, text[start : units[last].end], context, known))
-        first = last + 1
-    return passages
+        began, ended, first = start, units[last].end, last + 1
+        yield began, ended, before
 
 
 def _fill(cutter: _Cutter, units: Sequence[_Unit], first: int, start: int, budget: int) -> int:

@@ -3,8 +3,9 @@
 The decoding grammar admits only runs of these pieces, and grounding looks for
 mentions only at their borders, so both agree on what a word is. Scripts written
 without spaces (Han, kana, Thai, Lao, Khmer, Burmese) are cut into characters,
-and so is Hangul, where particles follow a name without a space. A combining
-mark, a joiner or a variation selector is never torn from its base.
+and so is Hangul, where particles follow a name without a space. What a reader
+takes for one character (UAX 29) stays whole: a letter with its marks, a flag of
+two letters, a syllable in separate Hangul letters, a family of joined emoji.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import re
 import unicodedata
 from functools import lru_cache
 
-_ASCII = re.compile(r"[A-Za-z0-9_]+| +|[^A-Za-z0-9_ ]")
+from tools.annotation.clusters import cluster_borders, one_by_one
+
+_ASCII = re.compile(r"[A-Za-z0-9_]+| +|\r\n|[^A-Za-z0-9_ ]")
 _GLUE = frozenset("\u200d\ufe0e\ufe0f\u20e3") | frozenset(map(chr, range(0x1F3FB, 0x1F400)))
 _ZWJ = "\u200d"
 # First and last code point of blocks whose characters stand alone.
@@ -56,6 +59,9 @@ def word_chunks(text: str) -> list[str]:
         if not (cuts and ((kind == "g" and last != "s") or joined or (kind == last and kind in "ws"))):
             cuts.append(at)
             last = "x" if kind == "g" else kind
+    if not one_by_one(text):
+        whole = {0, *cluster_borders(text)}
+        cuts = [at for at in cuts if at in whole]
     return [text[start:end] for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]
 
 

