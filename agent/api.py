@@ -11,11 +11,11 @@ from typing import Any
 from agent.config import ProjectConfig
 from agent.extraction.quorum import Quorum
 from agent.opening import open_quorum
-from tools.annotation import Document, LabelSet, Span
+from tools.annotation import Document, LabelSet, Passage, Span
 from tools.annotation.chunking import chunk
 from tools.annotation.labelfile import read_label_set
 from tools.annotation.merging import merge
-from tools.annotation.prediction import DocumentResult
+from tools.annotation.prediction import DocumentResult, PassageResult
 from tools.demonstrations import Demonstration
 from tools.errors import InputError
 
@@ -90,10 +90,19 @@ async def annotate_with(quorum: Quorum, texts: Sequence[str] | str) -> list[Anno
     Raises:
         QuorumLost: Too few members answer.
     """
+    documents, passages = cut(quorum, texts)
+    flat = [passage for group in passages for passage in group]
+    size = quorum.config.run.batch
+    batches = await asyncio.gather(*(quorum.extract(flat[i : i + size]) for i in range(0, len(flat), size)))
+    return joined(documents, passages, [result for batch in batches for result in batch.results])
+
+
+def cut(quorum: Quorum, texts: Sequence[str] | str) -> tuple[list[Document], list[list[Passage]]]:
+    """Texts as documents, and each one's passages as the quorum reads them."""
     listed = [texts] if isinstance(texts, str) else list(texts)
     documents = [Document(f"text-{number}", text) for number, text in enumerate(listed, 1)]
     sizes = quorum.config.passages
-    passages = [
+    return documents, [
         chunk(
             document,
             quorum.count_tokens,
@@ -103,12 +112,21 @@ async def annotate_with(quorum: Quorum, texts: Sequence[str] | str) -> list[Anno
         )
         for document in documents
     ]
-    flat = [passage for group in passages for passage in group]
-    size = quorum.config.run.batch
-    batches = await asyncio.gather(*(quorum.extract(flat[i : i + size]) for i in range(0, len(flat), size)))
-    results = iter([result for batch in batches for result in batch.results])
+
+
+def joined(
+    documents: Sequence[Document], passages: Sequence[Sequence[Passage]], results: Iterable[PassageResult]
+) -> list[Annotated]:
+    """Documents with what was found in them.
+
+    Args:
+        documents: From :func:`cut`.
+        passages: Each one's passages.
+        results: One a passage, in order.
+    """
+    left = iter(results)
     return [
-        Annotated(document, merge(document, [next(results) for _ in group], group))
+        Annotated(document, merge(document, [next(left) for _ in group], group))
         for document, group in zip(documents, passages, strict=True)
     ]
 

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from agent.configcampaign import CampaignConfig
 from agent.configfault import Fault, first_fault
 from agent.tomllines import key_lines
 from prompts.loader import Step, load
@@ -66,6 +67,8 @@ class ModelConfig(_Section):
     """The environment variable that holds the key of a URL; the key itself is never written here."""
     context_tokens: Annotated[int, Field(ge=256)] | None = None
     """Tokens that a prompt and its answer may take together; by default what the model allows."""
+    template_options: dict[str, bool | int | float | str] = {}
+    """More variables for the model's chat template, e.g. ``{ enable_thinking = false }`` for Qwen3."""
 
 
 class MemberConfig(_Section):
@@ -79,6 +82,10 @@ class MemberConfig(_Section):
     """The prompt that finds mentions (``quorum prompts list``)."""
     classify: PromptName = "marked.v1"
     """The prompt that asks for a mention's type."""
+    pre_extract: PromptName = "spans"
+    """The prompt that lists mentions before demonstrations are looked up; without a version, the newest."""
+    verify: PromptName = "yes_no"
+    """The prompt that asks yes or no when this member verifies; without a version, the newest."""
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """How much its vote counts against the others'."""
     demonstrations: Annotated[int, Field(ge=0, le=64)] | None = None
@@ -176,6 +183,9 @@ class ProjectConfig(_Section):
     demonstrations: DemonstrationsConfig = DemonstrationsConfig()
     passages: PassagesConfig = PassagesConfig()
     run: RunConfig = RunConfig()
+    campaign: CampaignConfig = CampaignConfig()
+    keys: dict[str, str | list[str]] = {}
+    """Keys of the labelling screen: ``preset``, and commands with a key or several; see docs/labelling.md."""
     prompts: str | None = None
     """A folder with prompts of the project's own, laid out as ``STEP/NAME.vN.md``; looked at first."""
 
@@ -358,7 +368,13 @@ class ProjectConfig(_Section):
         members = []
         for member in self.members:
             templates = [load("extract", member.extract, extra).hash, load("classify", member.classify, extra).hash]
+            if member.pre_extract != "spans":  # what is left at its default was no key in older runs
+                templates.append(load("pre_extract", member.pre_extract, extra).hash)
+            if member.verify != "yes_no":
+                templates.append(load("verify", member.verify, extra).hash)
             model = self.model_of(member).model_dump(exclude={"api_key_env"})
+            if not model["template_options"]:
+                del model["template_options"]  # older runs had no such key, and stay the same runs
             members.append([member.name, member.weight, self.demonstrations_of(member), templates, model])
         shared = [load("pre_extract", "spans", extra).hash, load("verify", "yes_no", extra).hash]
         rest = self.model_dump(include={"steps": True, "demonstrations": True, "passages": True})
@@ -391,7 +407,7 @@ class ProjectConfig(_Section):
         extra = self.prompts_folder
         if extra is not None and not extra.is_dir():
             raise ConfigError(f"{where(('prompts',))}: {extra} is no folder", "make it, or remove the key")
-        steps: tuple[Step, Step] = ("extract", "classify")
+        steps: tuple[Step, ...] = ("extract", "classify", "pre_extract", "verify")
         for position, member in enumerate(self.members):
             for step in steps:
                 try:

@@ -7,6 +7,7 @@ configuration as TOML, and the tables of ``docs/configuration.md``.
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from typing import Any
 
@@ -28,6 +29,7 @@ _MODELS = """\
 # source = "Qwen/Qwen3-4B-Instruct-2507"     # a Hugging Face id, a local folder, or an OpenAI-compatible URL
 """
 _EMPTY = "# unset"
+_BARE = r"[A-Za-z0-9_-]+"
 
 
 def project_toml(name: str) -> str:
@@ -44,7 +46,7 @@ def project_toml(name: str) -> str:
     for member in DEFAULT_MEMBERS:
         members += ["# [[members]]", *(f"# {line}" for line in _pairs(member.model_dump(exclude_unset=True)))]
     parts.append("\n".join(members) + "\n")
-    for section in ("steps", "demonstrations", "passages", "run"):
+    for section in ("steps", "demonstrations", "passages", "run", "campaign"):
         parts.append(f"[{section}]\n" + _keys(ProjectConfig, section))
     return "\n".join(parts)
 
@@ -71,7 +73,7 @@ def effective_toml(config: ProjectConfig) -> str:
     data = config.model_dump(exclude_none=True)
     top = {key: value for key, value in data.items() if not isinstance(value, dict | list | tuple)}
     parts = ["\n".join(_pairs(top)) + "\n"] if top else []
-    for section in ("project", "steps", "demonstrations", "passages", "run"):
+    for section in ("project", "steps", "demonstrations", "passages", "run", "campaign"):
         parts.append("\n".join([f"[{section}]", *_pairs(data[section])]) + "\n")
     for name, model in data["models"].items():
         parts.append("\n".join([f"[models.{toml_value(name) if '.' in name else name}]", *_pairs(model)]) + "\n")
@@ -84,7 +86,7 @@ def reference_markdown() -> str:
     """The tables of every section, for ``docs/configuration.md``."""
     sections: list[tuple[str, type[BaseModel]]] = [
         (f"[{name}]", models_in(ProjectConfig.model_fields[name].annotation)[0])
-        for name in ("project", "steps", "demonstrations", "passages", "run")
+        for name in ("project", "steps", "demonstrations", "passages", "run", "campaign")
     ]
     sections[1:1] = [("[models.NAME]", ModelConfig), ("[[members]]", MemberConfig)]
     folder = ProjectConfig.model_fields["prompts"]
@@ -102,11 +104,17 @@ def reference_markdown() -> str:
 
 
 def toml_value(value: Any) -> str:
-    """A text, number, truth value or list as TOML."""
+    """A text, number, truth value, list or table as TOML, on one line."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml_value(item) for item in value) + "]"
+    if isinstance(value, dict):
+        pairs = (
+            f"{key if re.fullmatch(_BARE, key) else toml_value(key)} = {toml_value(item)}"
+            for key, item in value.items()
+        )
+        return "{ " + ", ".join(pairs) + " }" if value else "{}"
     if isinstance(value, str):
         # JSON strings are TOML basic strings but for one escape: DEL must be written out.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from agent.config import MemberConfig, ModelConfig, ProjectConfig
 from agent.engines.cache import CachedEngine, MemoryCache, ResponseCache
@@ -64,9 +65,12 @@ def models_of(config: ProjectConfig, report: Report | None = None) -> list[Model
 
 def _use(config: ProjectConfig, member: MemberConfig, report: Report | None) -> ModelUse:
     model = config.model_of(member)
+    # On a GPU one server applies the adapters of a base; merged, each would need a server and the base's memory again.
+    apart = model.engine in ("auto", "vllm-server") and available_engine().kind == "vllm-cuda"
     ref = resolve(
         model.source,
         adapter=model.adapter,
+        merge=not apart,
         alias=member.model,
         context_tokens=model.context_tokens,
         root=config.root,
@@ -107,6 +111,38 @@ async def open_quorum(
         QuorumError: A model, the index or a prompt cannot be used.
     """
     async with AsyncExitStack() as stack:
+        opened = open_engines(config, cache=cache, models_at=models_at, report=report, on_death=on_death)
+        engines = await stack.enter_async_context(opened)
+        count = engines[config.members[0].model].count_tokens
+        source = _source(stack, config, demonstrations, index_path, count, report)
+        yield Quorum(config, labels, engines, source, calibrator or _calibrator(config))
+
+
+@asynccontextmanager
+async def open_engines(
+    config: ProjectConfig,
+    *,
+    cache: ResponseCache | None = None,
+    models_at: str | None = None,
+    report: Report | None = None,
+    on_death: Callable[[serve.Death], None] | None = None,
+) -> AsyncIterator[dict[str, Engine]]:
+    """Serve the members' models for as long as the block runs; for many quorums over the same models.
+
+    Args:
+        config: Whose members' models are served.
+        cache: As in :func:`open_quorum`, like all that follows.
+        models_at: URL of a running server that serves every member.
+        report: Told what takes its time.
+        on_death: Told about a server that dies meanwhile.
+
+    Yields:
+        Model name, as members name it, to its engine with all that sits around it.
+
+    Raises:
+        QuorumError: A model cannot be used.
+    """
+    async with AsyncExitStack() as stack:
         engines = await _engines(stack, config, models_at, report, on_death)
         # Even without a lasting cache a short one pays: pre-extraction asks what a
         # member without demonstrations asks again, and corpora repeat sentences.
@@ -114,9 +150,7 @@ async def open_quorum(
         engines = {name: CachedEngine(engine, kept) for name, engine in engines.items()}
         for engine in engines.values():
             stack.push_async_callback(engine.close)
-        count = engines[config.members[0].model].count_tokens
-        source = _source(stack, config, demonstrations, index_path, count, report)
-        yield Quorum(config, labels, engines, source, calibrator or _calibrator(config))
+        yield engines
 
 
 async def _engines(
@@ -140,7 +174,8 @@ async def _engines(
     engines: dict[str, Engine] = {}
     for use in uses:
         if use in by_server:
-            engine = _server(served[use.ref.name], keys.get(use.ref.name), use.engine)
+            options = use.config.template_options
+            engine = _server(served[use.ref.name], keys.get(use.ref.name), use.engine, options)
         else:
             engine = _in_process(use)
         engines[use.name] = _resilient(engine, config)
@@ -151,7 +186,9 @@ def _key(use: ModelUse) -> str | None:
     return os.environ.get(use.config.api_key_env) if use.config.api_key_env else None
 
 
-def _server(endpoint: serve.Endpoint, api_key: str | None, kind: str) -> Engine:
+def _server(
+    endpoint: serve.Endpoint, api_key: str | None, kind: str, template_options: Mapping[str, Any] | None = None
+) -> Engine:
     from agent.engines.vllm_server import VllmServerEngine
 
     return VllmServerEngine(
@@ -164,6 +201,7 @@ def _server(endpoint: serve.Endpoint, api_key: str | None, kind: str) -> Engine:
         timeout=PATIENCE.timeout or 900.0,
         max_in_flight=PATIENCE.max_in_flight,
         revision=endpoint.revision,
+        template_options=template_options or None,
     )
 
 
@@ -171,10 +209,14 @@ def _in_process(use: ModelUse) -> Engine:
     if use.engine == "vllm":
         from agent.engines.vllm_offline import VllmOfflineEngine
 
-        return VllmOfflineEngine(str(use.ref.path), revision=use.ref.revision)
+        return VllmOfflineEngine(
+            str(use.ref.path), revision=use.ref.revision, template_options=use.config.template_options or None
+        )
     from agent.engines.transformers_local import TransformersEngine
 
-    return TransformersEngine(str(use.ref.path), revision=use.ref.revision)
+    return TransformersEngine(
+        str(use.ref.path), revision=use.ref.revision, template_options=use.config.template_options or None
+    )
 
 
 def _resilient(engine: Engine, config: ProjectConfig) -> Engine:
@@ -197,18 +239,33 @@ def _source(
         return None
     if given == []:
         return None
-    from agent.extraction.demonstrations import RetrievedDemonstrations
-    from tools.demonstrations import SentenceTransformerEmbedder, retriever
+    from tools.demonstrations import SentenceTransformerEmbedder
 
     if report:
         report("opening the demonstrations")
-    embedder = SentenceTransformerEmbedder(config.demonstrations.embedder)
+    embedder = SentenceTransformerEmbedder(config.demonstrations.embedder, root=config.root)
     if given is not None and index_path is None:
         path = Path(stack.enter_context(TemporaryDirectory(prefix="quorum-demonstrations-"))) / "chroma"
     # The project's own index is only read: another run or a person labelling may hold its writer's lock.
     index = stack.enter_context(DemonstrationIndex(path, embedder, read_only=given is None))
     if given is not None:
         index.add(given)
+    return source_over(index, config, count_tokens)
+
+
+def source_over(
+    index: DemonstrationIndex, config: ProjectConfig, count_tokens: Callable[[str], int]
+) -> DemonstrationSource:
+    """Demonstrations of an open index, found the way a configuration says.
+
+    Args:
+        index: The index; stays the caller's.
+        config: Retriever and token budget.
+        count_tokens: The tokenizer of the members.
+    """
+    from agent.extraction.demonstrations import RetrievedDemonstrations
+    from tools.demonstrations import retriever
+
     name = config.demonstrations.retriever
     return RetrievedDemonstrations(
         retriever(name, index),

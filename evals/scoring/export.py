@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from evals.scoring.report import ScoreReport, score_json, shown_errors
-from tools.errors import OutputError
+from evals.tables import Column, check_ending, markdown_table, write_rows
+
+__all__ = ["calibration_text", "check_ending", "describe", "export", "flat_rows", "interval_text", "markdown"]
 
 COLUMNS = (
     "section", "name", "precision", "recall", "f1", "f1_low", "f1_high", "precision_low", "precision_high",
@@ -43,68 +42,30 @@ def export(report: ScoreReport, path: Path) -> None:
     Raises:
         OutputError: The ending is another, or the file cannot be written.
     """
-    write = _writer(path)
-    fresh = path.with_name(f"{path.name}.tmp")
-    try:
-        fresh.write_bytes(write(report))
-        fresh.replace(path)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written ({error.strerror})", "choose another place") from error
-
-
-def check_ending(path: Path) -> None:
-    """Refuse an ending that cannot be written, before the work is done.
-
-    Raises:
-        OutputError: It is none of ours.
-    """
-    _writer(path)
-
-
-def _writer(path: Path) -> Callable[[ScoreReport], bytes]:
-    writers = {".csv": _csv, ".parquet": _parquet, ".md": lambda report: markdown(report).encode()}
-    try:
-        return writers[path.suffix.lower()]
-    except KeyError:
-        raise OutputError(f"{path}: this ending cannot be written", f"use {', '.join(writers)}") from None
-
-
-def _csv(report: ScoreReport) -> bytes:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat_rows(report))
-    return out.getvalue().encode()
-
-
-def _parquet(report: ScoreReport) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     texts, whole = ("section", "name"), ("gold", "predicted")
-    kinds = {name: pa.string() if name in texts else pa.int64() if name in whole else pa.float64() for name in COLUMNS}
-    out = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(flat_rows(report), schema=pa.schema(kinds)), out)
-    return out.getvalue()
+    kinds: dict[str, Column] = {
+        name: "text" if name in texts else "whole" if name in whole else "number" for name in COLUMNS
+    }
+    check_ending(path)
+    write_rows(path, kinds, flat_rows(report), lambda: markdown(report))
 
 
 def markdown(report: ScoreReport) -> str:
     """The report as Markdown tables."""
     lines = [f"{describe(report)}", ""]
     for section, scores in report.sections().items():
-        lines += _table((section, "P", "R", "F1", f"{report.level:.0%} interval of F1", "gold", "predicted"), [
+        lines += markdown_table((section, "P", "R", "F1", f"{report.level:.0%} interval of F1", "gold", "predicted"), [
             (name, f"{one.precision:.3f}", f"{one.recall:.3f}", f"{one.f1:.3f}", interval_text(one.f1_interval),
              f"{one.counts.support:,}", f"{one.counts.predicted:,}")
             for name, one in scores.items()
         ])  # fmt: skip
-    lines += _table(
+    lines += markdown_table(
         ("error", "cases", "gold spans", "predicted spans"),
         [(str(kind), f"{n:,}", f"{g:,}", f"{p:,}") for kind, n, g, p in shown_errors(report.errors)],
     )
     if (found := report.calibration) is not None:
         lines += [f"{calibration_text(found)}", ""]
-        lines += _table(
+        lines += markdown_table(
             ("confidence", "predicted spans", "mean", "right", "95% interval"),
             [
                 (f"{at.low:.1f}-{at.high:.1f}", f"{at.count:,}", f"{at.confidence:.3f}", f"{at.accuracy.point:.3f}",
@@ -113,14 +74,6 @@ def markdown(report: ScoreReport) -> str:
             ],
         )  # fmt: skip
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    def line(cells: tuple[str, ...]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-    rule = "| --- |" + " ---: |" * (len(head) - 1)
-    return [line(head), rule, *map(line, rows), ""]
 
 
 def describe(report: ScoreReport) -> str:
