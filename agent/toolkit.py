@@ -90,11 +90,11 @@ def _campaign_tools(
     """The campaign's steps, where the project has a campaign and may be written."""
     if store is None or store.read_only or store.campaign() is None:
         return []
-    from agent.campaign.driver import settings_of
+    from agent.campaign.driver import settings_for
     from agent.campaign.opening import project_campaign
     from agent.campaign.tools import campaign_tools
 
-    opened = project_campaign(config, store, settings_of(config), annotator=annotator, models_at=models_at)
+    opened = project_campaign(config, store, settings_for(config, store), annotator=annotator, models_at=models_at)
     session = stack.enter_context(opened)
 
     @contextmanager

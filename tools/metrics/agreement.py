@@ -1,19 +1,20 @@
 """Agreement between annotators: span F1 in pairs, and Krippendorff's alpha for unitising.
 
-Alpha is 1 for equal annotations, about 0 for such as chance would give, below 0 for worse. Two definitions are here:
+Alpha is 1 for equal annotations, about 0 for such as chance would give, below 0 for worse. There are two definitions:
 
-- ``alpha_2016``: Krippendorff, Mathet, Bouvry & Widlöcher, "On the reliability of unitizing textual continua: Further
-  developments", Quality & Quantity 50 (2016), section 5.2, the binary coefficient ``|u``-alpha of units against gaps, for
-  any number of annotators. Used in all reports.
-- ``alpha_1995``: Krippendorff, "On the reliability of unitizing continuous data", Sociological Methodology 25 (1995);
-  Content Analysis (2004), p. 251-256. It weighs by squared distances of borders. The later paper says that it does not
-  behave as expected with more than two annotators; use it for pairs.
+- ``2016``: Krippendorff, Mathet, Bouvry & Widlöcher, "On the reliability of unitizing textual continua: Further
+  developments", Quality & Quantity 50 (2016), section 5.2: the binary coefficient ``|u``-alpha of units against gaps,
+  for any number of annotators. Used in all reports. It compares what is covered: two units that touch without a gap
+  are to it as one.
+- ``1995``: Krippendorff, "On the reliability of unitizing continuous data", Sociological Methodology 25 (1995);
+  Content Analysis (2004), p. 251-256. It weighs by squared distances of borders. The later paper says that it does
+  not behave as expected with more than two annotators; use it for pairs.
 
-Both want units that do not overlap. Spans of different types may overlap, since each type is a continuum of its own, as
-in the paper of 1995, and disagreements are summed over the types before they are divided. Spans of one type that
-nest or overlap are dealt out to layers (outer before inner, earlier before later), and each layer is a continuum: equal
-annotations have equal layers, so that alpha is 1 exactly when all spans are equal. Documents are parts of one continuum;
-no unit and no gap reaches across their borders. Lengths count code points.
+Both want units that do not overlap. Spans of different types may overlap, since each type is a continuum of its own,
+as in the paper of 1995, and disagreements are summed over the types before they are divided. Spans of one type that
+nest or overlap are dealt out to layers (outer before inner, earlier before later), and each layer is a continuum, so
+that equal annotations agree whole. Documents are parts of one continuum; no unit and no gap reaches across their
+borders. Lengths count code points.
 """
 
 from __future__ import annotations

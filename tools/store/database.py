@@ -36,17 +36,23 @@ class Database:
         read_only: Whether it was opened for reading only.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, lock: FileLock | None) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, lock: FileLock | None, *, read_only: bool | None = None
+    ) -> None:
         self.path = path
-        self.read_only = lock is None
+        self.read_only = lock is None if read_only is None else read_only
         self._connection: sqlite3.Connection | None = connection
         self._lock = lock
         self._mutex = threading.RLock()
         self._depth = 0
 
     @classmethod
-    def open(cls, path: Path, *, read_only: bool, durable: bool) -> Database:
+    def open(cls, path: Path, *, read_only: bool, durable: bool, shared: bool = False) -> Database:
         """Open a file; a writer makes or migrates it and takes the lock.
+
+        A shared writer holds the lock only while it makes or migrates the file.
+        Its transactions and another writer's wait for each other, as SQLite has
+        it; what it changes must bear that others write in between.
 
         Raises:
             StoreError: It does not exist (reading), is locked (writing), is of
@@ -60,13 +66,18 @@ class Database:
                 raise StoreError(f"{path}: not a file", "give the path of a file")
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            lock = None if read_only else take_lock(path)
+            unlocked = read_only or (shared and _is_current(path))
+            lock = None if unlocked else take_lock(path)
         try:
-            return cls(path, _connect(path, read_only=read_only, durable=durable), lock)
+            connection = _connect(path, read_only=read_only, durable=durable)
         except BaseException:
             if lock is not None:
                 lock.release()
             raise
+        if shared and lock is not None:
+            lock.release()
+            lock = None
+        return cls(path, connection, lock, read_only=read_only)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -168,6 +179,18 @@ class Database:
             finally:
                 if self._lock is not None:
                     self._lock.release()
+
+
+def _is_current(path: Path) -> bool:
+    """Whether there is a store that needs no writer of its own to be made or migrated."""
+    if not path.is_file():
+        return False
+    with telling(path):
+        connection = sqlite3.connect(path.as_uri() + "?mode=ro", uri=True, timeout=_BUSY_SECONDS)
+        try:
+            return schema.version_of(connection) >= len(schema.STEPS)
+        finally:
+            connection.close()
 
 
 def _connect(path: Path, *, read_only: bool, durable: bool) -> sqlite3.Connection:

@@ -121,7 +121,109 @@ _FIRST = (
     )""",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (_FIRST,)
+_CAMPAIGNS = (
+    """CREATE TABLE campaigns (
+        campaign INTEGER PRIMARY KEY,
+        format INTEGER NOT NULL,
+        settings NOT NULL,
+        identity NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('open', 'stopped')),
+        reason NOT NULL,
+        started REAL NOT NULL
+    )""",
+    """CREATE TABLE rounds (
+        campaign INTEGER NOT NULL REFERENCES campaigns (campaign),
+        round INTEGER NOT NULL CHECK (round > 0),
+        state TEXT NOT NULL CHECK (state IN ('open', 'answered', 'assessed')),
+        opened REAL NOT NULL,
+        closed REAL,
+        run INTEGER REFERENCES runs (run),
+        identity NOT NULL,
+        report NOT NULL,
+        PRIMARY KEY (campaign, round)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE items (
+        campaign INTEGER NOT NULL,
+        doc INTEGER NOT NULL REFERENCES documents (seq),
+        round INTEGER NOT NULL,
+        n INTEGER NOT NULL CHECK (n >= 0),
+        audit INTEGER NOT NULL CHECK (audit IN (0, 1)),
+        wanted INTEGER NOT NULL CHECK (wanted > 0),
+        reason NOT NULL,
+        PRIMARY KEY (campaign, doc),
+        FOREIGN KEY (campaign, round) REFERENCES rounds (campaign, round)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX items_by_round ON items (campaign, round, n)",
+    """CREATE TABLE visits (
+        campaign INTEGER NOT NULL,
+        doc INTEGER NOT NULL,
+        annotator NOT NULL,
+        seconds REAL,
+        skipped INTEGER NOT NULL CHECK (skipped IN (0, 1)),
+        time REAL NOT NULL,
+        PRIMARY KEY (campaign, doc, annotator),
+        FOREIGN KEY (campaign, doc) REFERENCES items (campaign, doc)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE leases (
+        doc INTEGER NOT NULL REFERENCES documents (seq),
+        annotator NOT NULL,
+        expires REAL NOT NULL,
+        PRIMARY KEY (doc, annotator)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE resolutions (
+        resolution INTEGER PRIMARY KEY AUTOINCREMENT,
+        doc INTEGER NOT NULL REFERENCES documents (seq),
+        reviewer NOT NULL,
+        time REAL NOT NULL,
+        versions NOT NULL,
+        decision NOT NULL,
+        reason NOT NULL,
+        event INTEGER NOT NULL REFERENCES events (event)
+    )""",
+    "CREATE INDEX resolutions_by_document ON resolutions (doc)",
+    """CREATE TRIGGER resolutions_stay BEFORE UPDATE ON resolutions
+        BEGIN SELECT RAISE (ABORT, 'resolutions are append-only'); END""",
+    """CREATE TRIGGER resolutions_last BEFORE DELETE ON resolutions
+        BEGIN SELECT RAISE (ABORT, 'resolutions are append-only'); END""",
+)
+
+_LABELLING = (
+    """CREATE TABLE reviews (
+        doc INTEGER NOT NULL REFERENCES documents (seq),
+        annotator NOT NULL,
+        rejected NOT NULL,
+        note NOT NULL,
+        skipped INTEGER NOT NULL CHECK (skipped IN (0, 1)),
+        PRIMARY KEY (doc, annotator)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE actions (
+        action INTEGER PRIMARY KEY AUTOINCREMENT,
+        annotator NOT NULL,
+        time REAL NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('do', 'undo', 'redo')),
+        what NOT NULL,
+        of INTEGER REFERENCES actions (action),
+        below INTEGER REFERENCES actions (action),
+        undo_top INTEGER REFERENCES actions (action),
+        redo_top INTEGER REFERENCES actions (action)
+    )""",
+    "CREATE INDEX actions_by_annotator ON actions (annotator, action)",
+    """CREATE TABLE changes (
+        action INTEGER NOT NULL REFERENCES actions (action),
+        doc INTEGER NOT NULL REFERENCES documents (seq),
+        event INTEGER NOT NULL REFERENCES events (event),
+        delta NOT NULL,
+        PRIMARY KEY (action, doc)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE guidelines (
+        version INTEGER PRIMARY KEY,
+        text NOT NULL,
+        annotator NOT NULL,
+        created REAL NOT NULL
+    )""",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _CAMPAIGNS, _LABELLING)
 
 
 def version_of(db: sqlite3.Connection) -> int:

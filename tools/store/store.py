@@ -7,16 +7,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tools.store.annotations import Annotations
+from tools.store.browsing import Browsing
 from tools.store.cache import Cache
+from tools.store.campaigns import Campaigns
 from tools.store.database import Database
 from tools.store.documents import Documents
+from tools.store.labelling import Labelling
 from tools.store.results import Results
 from tools.store.runs import Runs
 from tools.store.trail import Trail
 
 
-class Store(Documents, Annotations, Trail, Runs, Results, Cache):
+class Store(Documents, Campaigns, Labelling, Trail, Runs, Results, Cache, Browsing):
     """Documents, label sets, human decisions, runs with their results, and the response cache.
 
     One process writes, any number read meanwhile. Any thread of the writing
@@ -29,7 +31,7 @@ class Store(Documents, Annotations, Trail, Runs, Results, Cache):
     """
 
     @classmethod
-    def open(cls, path: str | Path, *, read_only: bool = False, durable: bool = False) -> Self:
+    def open(cls, path: str | Path, *, read_only: bool = False, durable: bool = False, shared: bool = False) -> Self:
         """Open a store; a writer makes it where there is none and brings it up to date.
 
         Args:
@@ -38,13 +40,16 @@ class Store(Documents, Annotations, Trail, Runs, Results, Cache):
             read_only: Only read, also while another process writes.
             durable: Outlive a power cut too: every commit waits for the disk. For
                 human labelling; a run, which can repeat what it lost, does without.
+            shared: Write beside other writers, for people who label in several
+                windows or while a run goes on: the lock is held only while the
+                file is made or migrated.
 
         Raises:
             StoreError: There is no store (reading), another process writes it
                 (``LockedStore``), a newer release made it, or it is damaged
                 (``DamagedStore``).
         """
-        return cls(Database.open(Path(path), read_only=read_only, durable=durable))
+        return cls(Database.open(Path(path), read_only=read_only, durable=durable, shared=shared))
 
     @property
     def path(self) -> Path:
