@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from prompts import CandidateView, DemonstrationView, Template, load, render
 from tools.annotation import NONE_CODE, Label, LabelSet, Span, model_text
@@ -42,11 +43,52 @@ class Record:
 
     branches: tuple[Branch, ...]
     demonstrations: tuple[DemonstrationView, ...]
+    scene: Scene | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the contrastive loss needs to know of a record.
+
+    Attributes:
+        shown: The passage as shown.
+        mentions: Its gold mentions, labelled with codes.
+        names: Code to the words it stands for, in the prompt's order.
+    """
+
+    shown: str
+    mentions: tuple[Span, ...]
+    names: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """The prompts to train on; the default is the first version of each.
+
+    Attributes:
+        extract: Spans alone or typed, each asked once a record.
+        classify: One is drawn for each candidate.
+        verify: Yes or no.
+        prompts: A project's own folder of templates.
+    """
+
+    extract: tuple[Template, ...] = field(
+        default_factory=lambda: (load("extract", "spans.v1"), load("extract", "typed.v1"))
+    )
+    classify: tuple[Template, ...] = field(
+        default_factory=lambda: (load("classify", "marked.v1"), load("classify", "asked.v1"))
+    )
+    verify: Template = field(default_factory=lambda: load("verify", "yes_no.v1"))
+    prompts: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """How records vary; shares are probabilities from 0 to 1."""
+    """How records vary; shares are probabilities from 0 to 1.
+
+    ``shuffle`` says whether types come in any order, ``max_types`` how many a
+    prompt shows at most.
+    """
 
     rename: float = 0.25
     bare: float = 0.25
@@ -57,6 +99,8 @@ class Mix:
     classify: int = 4
     negatives: int = 2
     verify: int = 2
+    shuffle: bool = True
+    max_types: int = 12
 
 
 def vary_labels(labels: LabelSet, mix: Mix, rng: random.Random) -> tuple[LabelSet, dict[str, str]]:
@@ -68,9 +112,12 @@ def vary_labels(labels: LabelSet, mix: Mix, rng: random.Random) -> tuple[LabelSe
     kept = list(labels.labels)
     if len(kept) > 2 and rng.random() < mix.drop_types:
         kept = rng.sample(kept, rng.randint(max(1, len(kept) // 2), len(kept) - 1))
-    if len(kept) > 12:
-        kept = rng.sample(kept, 12)
-    rng.shuffle(kept)
+    if len(kept) > mix.max_types:
+        kept = rng.sample(kept, mix.max_types)
+    if mix.shuffle:
+        rng.shuffle(kept)
+    else:
+        kept.sort(key=labels.labels.index)
     renaming = rng.random() < mix.rename
     bare = rng.random() < mix.bare
     names: dict[str, str] = {}
@@ -96,18 +143,28 @@ class RecordMaker:
         labels: Its label set.
         mix: How records vary.
         rng: Source of all chance.
+        templates: The prompts.
+        pool: What demonstrations are drawn from; the texts themselves when left out.
     """
 
-    def __init__(self, gold: Sequence[Gold], labels: LabelSet, mix: Mix, rng: random.Random) -> None:
+    def __init__(
+        self,
+        gold: Sequence[Gold],
+        labels: LabelSet,
+        mix: Mix,
+        rng: random.Random,
+        *,
+        templates: Templates | None = None,
+        pool: Sequence[Gold] | None = None,
+    ) -> None:
         self._gold = gold
         self._labels = labels
         self._mix = mix
         self._rng = rng
-        self._words = [frozenset(g.text.lower().split()) for g in gold]
-        self._spans: Template = load("extract", "spans.v1")
-        self._typed: Template = load("extract", "typed.v1")
-        self._classify = (load("classify", "marked.v1"), load("classify", "asked.v1"))
-        self._verify: Template = load("verify", "yes_no.v1")
+        self._templates = templates or Templates()
+        self._pool = gold if pool is None else pool
+        self._own_pool = pool is None
+        self._words = [frozenset(g.text.lower().split()) for g in self._pool]
 
     def make(self, index: int) -> Record:
         """A record over one gold text; its demonstrations are other texts of the corpus."""
@@ -116,41 +173,53 @@ class RecordMaker:
         gold = self._gold[index]
         renamed = _rename(gold, names)
         demonstrations = tuple(
-            demonstration_view(self._gold[i].text, _rename(self._gold[i], names).spans, labels)
+            demonstration_view(self._pool[i].text, _rename(self._pool[i], names).spans, labels)
             for i in self._demonstrations(index)
         )
         shown = model_text(gold.text)
         views = label_views(labels)
         codes = labels.codes
         mentions = sorted(renamed.spans)
+        templates = self._templates
         branches = []
 
         def add(template: Template, answer: str, candidate: CandidateView | None = None) -> None:
-            prompt = render(template, views, shown, demonstrations=demonstrations, candidate=candidate)
+            prompt = render(
+                template, views, shown, demonstrations=demonstrations, candidate=candidate, extra=templates.prompts
+            )
             branches.append(Branch(prompt.messages, answer, template.step))
 
-        add(self._spans, write_spans(s.text_in(shown) for s in mentions))
-        add(self._typed, write_typed((codes[s.label], s.text_in(shown)) for s in mentions))
+        for template in templates.extract:
+            if template.answer == "typed":
+                add(template, write_typed((codes[s.label], s.text_in(shown)) for s in mentions))
+            else:
+                add(template, write_spans(s.text_in(shown) for s in mentions))
         for span, code in self._candidates(shown, renamed, codes):
-            add(rng.choice(self._classify), code, candidate_view(shown, span))
+            add(rng.choice(templates.classify), code, candidate_view(shown, span))
         for span, code, true in self._claims(shown, renamed, codes):
-            add(self._verify, "yes" if true else "no", candidate_view(shown, span, code))
-        return Record(tuple(branches), demonstrations)
+            add(templates.verify, "yes" if true else "no", candidate_view(shown, span, code))
+        scene = Scene(
+            shown, tuple(s.with_label(codes[s.label]) for s in mentions), {view.code: view.words for view in views}
+        )
+        return Record(tuple(branches), demonstrations, scene)
 
     def _demonstrations(self, index: int) -> list[int]:
         rng, mix = self._rng, self._mix
         if rng.random() < mix.no_demonstrations:
             return []
         wanted = rng.randint(1, mix.max_demonstrations)
-        pool = [i for i in rng.sample(range(len(self._gold)), min(len(self._gold), 150)) if i != index]
-        pool = [i for i in pool if self._gold[i].text != self._gold[index].text and len(self._gold[i].text) < 220]
+        shown, text = self._pool, self._gold[index].text
+        pool = [i for i in rng.sample(range(len(shown)), min(len(shown), 150)) if not self._own_pool or i != index]
+        # A sentence of the passage itself would give the answer away.
+        pool = [i for i in pool if shown[i].text != text and len(shown[i].text) < 220]
+        pool = pool if self._own_pool else [i for i in pool if shown[i].text not in text]
         if rng.random() < 0.6:
-            mine = self._words[index]
+            mine = self._words[index] if self._own_pool else frozenset(text.lower().split())
             pool.sort(key=lambda i: len(mine & self._words[i]) / (1 + len(self._words[i])) ** 0.5, reverse=True)
         # What a retriever returns mostly holds entities, as the collection of gold spans does.
-        pool = [i for i in pool if self._gold[i].spans or rng.random() < 0.3]
+        pool = [i for i in pool if shown[i].spans or rng.random() < 0.3]
         chosen = pool[:wanted][::-1]
-        while sum(len(self._gold[i].text) for i in chosen) > 2 * mix.max_characters:
+        while sum(len(shown[i].text) for i in chosen) > 2 * mix.max_characters:
             chosen = chosen[1:]
         return chosen
 

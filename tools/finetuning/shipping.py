@@ -10,19 +10,20 @@ from tools.errors import ModelError
 LIMIT = 12 * 2**20
 
 
-def ship(adapter: Path, target: Path, base: str) -> Path:
+def ship(adapter: Path, target: Path, base: str, *, limit: int | None = LIMIT) -> Path:
     """Copy a trained adapter to where it ships.
 
     Args:
         adapter: Folder of a trained adapter (fp32 safetensors).
         target: Folder to write; made if missing, files in it are replaced.
         base: What the base model is called, e.g. ``starter-base``.
+        limit: Bytes it may have; None for any size, as for a user's own.
 
     Returns:
         The weights that were written.
 
     Raises:
-        ModelError: It would be larger than 12 MB, or is no adapter.
+        ModelError: It would be larger than the limit, or is no adapter.
     """
     import torch
     from safetensors.torch import load_file, save_file
@@ -35,8 +36,8 @@ def ship(adapter: Path, target: Path, base: str) -> Path:
     config["base_model_name_or_path"] = base
     config["target_modules"] = sorted(config["target_modules"])
     size = sum(2 * tensor.numel() for tensor in tensors.values())
-    if size > LIMIT:
-        raise ModelError(f"{adapter}: {size / 2**20:.1f} MB in bf16", f"at most {LIMIT // 2**20}: take a smaller rank")
+    if limit is not None and size > limit:
+        raise ModelError(f"{adapter}: {size / 2**20:.1f} MB in bf16", f"at most {limit // 2**20}: take a smaller rank")
     target.mkdir(parents=True, exist_ok=True)
     weights = target / "adapter_model.safetensors"
     save_file(

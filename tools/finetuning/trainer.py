@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,8 +174,17 @@ def schedule(step: int, config: TrainConfig) -> float:
     return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def save(model: Any, optimizer: Any, out: Path, step: int, config: TrainConfig) -> None:
-    """Write adapter, optimizer and step, each by rename: ``checkpoint`` finds whole ones after a kill."""
+def save(model: Any, optimizer: Any, out: Path, step: int, config: Any, extra: Mapping[str, Any] | None = None) -> None:
+    """Write adapter, optimizer and step, each by rename: ``checkpoint`` finds whole ones after a kill.
+
+    Args:
+        model: The PEFT model.
+        optimizer: Its optimizer.
+        out: The folder.
+        step: How many steps were taken.
+        config: A dataclass, kept beside the step.
+        extra: More to keep there.
+    """
     import torch
 
     out.mkdir(parents=True, exist_ok=True)
@@ -183,9 +192,10 @@ def save(model: Any, optimizer: Any, out: Path, step: int, config: TrainConfig) 
     fresh, target, old = out / "adapter.tmp", out / "adapter", out / "adapter.old"
     for left in (fresh, old):
         shutil.rmtree(left, ignore_errors=True)
-    model.save_pretrained(fresh, safe_serialization=True)
+    # Embeddings are not trained; left to itself, PEFT would ask the hub whether they were.
+    model.save_pretrained(fresh, safe_serialization=True, save_embedding_layers=False)
     torch.save(optimizer.state_dict(), out / "optimizer.pt.tmp")
-    (out / "state.json.tmp").write_text(json.dumps({"step": step, "config": asdict(config)}, indent=1))
+    (out / "state.json.tmp").write_text(json.dumps({"step": step, "config": asdict(config), **(extra or {})}, indent=1))
     if target.exists():
         target.rename(old)
     fresh.rename(target)
