@@ -83,14 +83,17 @@ def load_trainable(
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
+    from tools.finetuning.attention import BLOCKS
+
     if init is not None and not (init / "adapter_model.safetensors").is_file():
         raise ModelError(f"{init}: no adapter_model.safetensors in it", "a pickle (.bin) is never loaded")
     torch.manual_seed(seed)
     disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         text = AutoConfig.from_pretrained(base, trust_remote_code=False).get_text_config()
-        # torch's fused attention cannot bend scores as Gemma 2 does.
-        attention = "eager" if getattr(text, "attn_logit_softcapping", None) else "sdpa"
+        # torch's fused attention cannot bend scores as Gemma 2 does; on a CPU it computes what packed rows mask.
+        fused = BLOCKS if device == "cpu" else "sdpa"
+        attention = "eager" if getattr(text, "attn_logit_softcapping", None) else fused
         model: Any = AutoModelForCausalLM.from_pretrained(
             base, dtype=torch.bfloat16, attn_implementation=attention, trust_remote_code=False, use_safetensors=True
         )

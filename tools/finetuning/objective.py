@@ -61,6 +61,8 @@ def losses_of(
     """
     import torch
 
+    from tools.finetuning.attention import block_options
+
     inner = model.base_model.model
     wanted = contrast is not None and batch.groups is not None
     read = {"input_ids": batch.tokens} if embeddings is None else {"inputs_embeds": embeddings}
@@ -75,6 +77,7 @@ def losses_of(
         position_ids=batch.positions,
         use_cache=False,
         output_hidden_states=wanted,
+        **block_options(inner.config, batch),
     )
     logits = head_of(inner, found.last_hidden_state[batch.rows, batch.indices])
     single = torch.nn.functional.cross_entropy(logits, batch.labels, reduction="none")

@@ -58,8 +58,10 @@ def load_lora(base: Path, config: TrainConfig, resume: Path | None = None) -> An
     from peft import LoraConfig, PeftModel, get_peft_model
     from transformers import AutoModelForCausalLM
 
+    from tools.finetuning.attention import BLOCKS
+
     torch.manual_seed(config.seed)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16, attn_implementation="sdpa")
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16, attn_implementation=BLOCKS)
     if resume is not None:
         wrapped: Any = PeftModel.from_pretrained(model, resume, is_trainable=True)
     else:
@@ -85,12 +87,15 @@ def answer_loss(model: Any, batch: Batch) -> torch.Tensor:
     """
     import torch
 
+    from tools.finetuning.attention import block_options
+
     inner = model.base_model.model
     hidden = inner.model(
         input_ids=batch.tokens,
         attention_mask=batch.mask,
         position_ids=batch.positions,
         use_cache=False,
+        **block_options(inner.config, batch),
     ).last_hidden_state
     logits = inner.lm_head(hidden[batch.rows, batch.indices]).float()
     losses = torch.nn.functional.cross_entropy(logits, batch.labels, reduction="none")
