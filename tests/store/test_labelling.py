@@ -18,7 +18,9 @@ SPANS = st.builds(lambda a, n, x: Span(a, a + n, x), st.integers(0, 20), st.inte
 DECISIONS = st.builds(
     Decision,
     st.sampled_from(DocumentState),
-    st.dictionaries(SPANS, st.sampled_from(["human", "suggestion"]), max_size=5).map(lambda d: tuple(sorted(d.items()))),
+    st.dictionaries(SPANS, st.sampled_from(["human", "suggestion"]), max_size=5).map(
+        lambda d: tuple(sorted(d.items()))
+    ),
     st.sets(SPANS, max_size=4).map(lambda s: tuple(sorted(s))),
     st.sampled_from(["", "unsure", "\ud800 odd"]),
     st.booleans(),
@@ -38,7 +40,9 @@ def held(store: Store) -> list[Decision]:
     return [store.decision(f"d{n}", WHO).decision for n in range(3)]
 
 
-@given(st.lists(st.tuples(st.sets(st.integers(0, 2), min_size=1), st.lists(DECISIONS, min_size=3, max_size=3)), max_size=6))
+@given(
+    st.lists(st.tuples(st.sets(st.integers(0, 2), min_size=1), st.lists(DECISIONS, min_size=3, max_size=3)), max_size=6)
+)
 def test_undo_of_everything_restores_everything_and_redo_brings_it_back(
     tmp_path_factory: pytest.TempPathFactory, actions: list[tuple[set[int], list[Decision]]]
 ) -> None:

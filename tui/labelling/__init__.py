@@ -1,0 +1,1 @@
+"""Labelling without a screen: cursor, marks, decisions, layout. Nothing here imports Textual."""
