@@ -18,12 +18,13 @@ import numpy as np
 
 from evals.errors import EvalDataError
 from evals.log import RunLog
-from evals.pairs import END_TO_END, ORACLE_FIGURES, CellCounts, Pair, Tick, counts_of, pair_against, pair_runs
+from evals.pairs import END_TO_END, ORACLE_FIGURES, CellCounts, Pair, Tick, counts_of, key_of, pair_against, pair_runs
 from evals.statistics import Comparison, Interval, Verdict, compare_all, compare_seeds, detectable_difference
 from evals.tables import Column, markdown_table, write_rows
 from tools.metrics.intervals import Statistic
 
 SEED = 13
+Found = tuple[float, float, Interval, float | None, float, Verdict, float]
 POWER = 0.8
 FIGURES: dict[Statistic, str] = {"f1": "F1", "precision": "precision", "recall": "recall"}
 
@@ -172,19 +173,22 @@ def state_notes(run: RunLog) -> list[str]:
     return found
 
 
-def load_counts(pairs: Sequence[Pair], tick: Tick) -> dict[str, CellCounts]:
-    """The counts of all cells of some pairs, by the cell's identity.
+Counted = Mapping[tuple[str, str], CellCounts]
+
+
+def load_counts(pairs: Sequence[Pair], tick: Tick) -> dict[tuple[str, str], CellCounts]:
+    """The counts of all cells of some pairs, see ``evals.pairs.key_of``.
 
     Raises:
         EvalDataError: Two sides of a pair hold other documents.
     """
-    cells = {cell.id: cell for pair in pairs for cell in (*pair.a, *pair.b)}
+    cells = {key_of(cell): cell for pair in pairs for cell in (*pair.a, *pair.b)}
     found = {}
-    for number, (id, cell) in enumerate(cells.items()):
+    for number, (key, cell) in enumerate(cells.items()):
         tick("reading cells", number, len(cells))
-        found[id] = counts_of(cell)
+        found[key] = counts_of(cell)
     for pair in pairs:
-        first, *others = [found[cell.id].documents for cell in (*pair.a, *pair.b)]
+        first, *others = [found[key_of(cell)].documents for cell in (*pair.a, *pair.b)]
         if any(other != first for other in others):
             raise EvalDataError(
                 f"the sides of {pair.name!r} hold other documents", "one of the logs was changed; run the suite again"
@@ -194,7 +198,7 @@ def load_counts(pairs: Sequence[Pair], tick: Tick) -> dict[str, CellCounts]:
 
 def _family(
     family: Sequence[Pair],
-    counted: Mapping[str, CellCounts],
+    counted: Counted,
     statistic: Statistic,
     figure: str,
     alpha: float,
@@ -206,10 +210,10 @@ def _family(
     seeded = [n for n in tested if n not in single]
     # Two families of different tests share alpha by their size, as Bonferroni has it.
     share = len(single) / len(tested) if tested else 1.0
-    found: dict[int, tuple[float, float, Interval, float | None, float, Verdict, float]] = {}
+    found: dict[int, Found] = {}
     if single:
         sides = {str(n): (_matrix(family[n].a, counted), _matrix(family[n].b, counted)) for n in single}
-        clusters = {str(n): counted[family[n].a[0].id].clusters for n in single}
+        clusters = {str(n): counted[key_of(family[n].a[0])].clusters for n in single}
         result = compare_all(
             sides, rng=rng, clusters=clusters, statistic=statistic, alpha=alpha * share, power=POWER,
             resamples=resamples,
@@ -219,10 +223,10 @@ def _family(
         found |= _seeded(seeded, family, counted, statistic, alpha * (1 - share))
     rows = []
     for number, pair in enumerate(family):
-        own = counted[pair.a[0].id]
+        own = counted[key_of(pair.a[0])]
         if pair.same:
             point = _point(pair, counted, statistic)
-            result_ = (point, point, Interval(0.0, 0.0, 0.0), None, 1.0, Verdict.CANNOT_TELL, alpha)
+            result_: Found = (point, point, Interval(0.0, 0.0, 0.0), None, 1.0, Verdict.CANNOT_TELL, alpha)
         else:
             result_ = found[number]
         a, b, difference, detectable, p_value, verdict, level = result_
@@ -246,43 +250,43 @@ def _family(
                 pair.same,
                 tuple(cell.id for cell in pair.a),
                 tuple(cell.id for cell in pair.b),
-            )  # fmt: skip
+            )
         )
     return rows
 
 
-def _of(one: Comparison) -> tuple[float, float, Interval, float | None, float, Verdict, float]:
+def _of(one: Comparison) -> Found:
     # Where the two never differ, nothing is known of how much they could.
     known = isfinite(one.detectable) and one.standard_error > 0
     return one.a, one.b, one.difference, one.detectable if known else None, one.p_value, one.verdict, one.alpha
 
 
-def _matrix(cells: Sequence[Any], counted: Mapping[str, CellCounts]) -> Any:
-    return counted[cells[0].id].matrix
+def _matrix(cells: Sequence[Any], counted: Counted) -> Any:
+    return counted[key_of(cells[0])].matrix
 
 
-def _point(pair: Pair, counted: Mapping[str, CellCounts], statistic: Statistic) -> float:
+def _point(pair: Pair, counted: Counted, statistic: Statistic) -> float:
     from tools.metrics.intervals import ratio
 
-    figures = [ratio(counted[cell.id].matrix.sum(axis=0).astype(float), statistic) for cell in pair.a]
+    figures = [ratio(counted[key_of(cell)].matrix.sum(axis=0).astype(float), statistic) for cell in pair.a]
     return float(np.mean(figures))
 
 
 def _seeded(
     numbers: Sequence[int],
     family: Sequence[Pair],
-    counted: Mapping[str, CellCounts],
+    counted: Counted,
     statistic: Statistic,
     alpha: float,
-) -> dict[int, tuple[float, float, Interval, float | None, float, Verdict, float]]:
+) -> dict[int, Found]:
     """Pairs of several seeds each, stepped down as ``compare_all`` does."""
 
     def at(number: int, level: float) -> Any:
         pair = family[number]
         return compare_seeds(
-            [counted[cell.id].matrix for cell in pair.a],
-            [counted[cell.id].matrix for cell in pair.b],
-            clusters=counted[pair.a[0].id].clusters,
+            [counted[key_of(cell)].matrix for cell in pair.a],
+            [counted[key_of(cell)].matrix for cell in pair.b],
+            clusters=counted[key_of(pair.a[0])].clusters,
             statistic=statistic,
             alpha=level,
         )
@@ -346,11 +350,17 @@ def shown(row: Row) -> tuple[str, ...]:
     if row.same:
         return row.name, row.figure, points(row.a), points(row.b), "0", "", "", "same cell"
     detectable = "" if row.detectable is None else points(row.detectable)
-    within = f"{row.low * 100:+.1f} to {row.high * 100:+.1f}"
+    within = f"{signed(row.low)} to {signed(row.high)}"
     return (
-        row.name, row.figure, points(row.a), points(row.b), f"{row.difference * 100:+.1f}", within, detectable,
+        row.name, row.figure, points(row.a), points(row.b), signed(row.difference), within, detectable,
         str(row.verdict),
     )  # fmt: skip
+
+
+def signed(value: float) -> str:
+    """A difference of figures of 0 to 1 in points; one that is not 0 is not shown as 0."""
+    shown_ = f"{value * 100:+.1f}"
+    return f"{value * 100:+.2g}" if value and shown_ in ("+0.0", "-0.0") else shown_.replace("-0.0", "+0.0")
 
 
 def points(value: float) -> str:

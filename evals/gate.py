@@ -14,7 +14,7 @@ A cell that is neither is *not shown*: the data are too few to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 
 from evals.baseline import BASELINES
-from evals.compare import POWER, SEED, load_counts, points, state_notes, touching
+from evals.compare import POWER, SEED, Counted, load_counts, points, signed, state_notes, touching
 from evals.errors import EvalDataError
 from evals.finished import find_run
 from evals.log import ENDING, RunLog
-from evals.pairs import END_TO_END, CellCounts, Pair, Tick, groups, pair_runs
+from evals.pairs import END_TO_END, Pair, Tick, groups, key_of, pair_runs
 from evals.statistics import Interval, compare_seeds, difference_of
 from evals.tables import markdown_table
 from tools.metrics.intervals import Resamples, ratio
@@ -205,13 +205,13 @@ def _lost(run: RunLog, baseline: RunLog, only: str) -> tuple[str, ...]:
 
 def _judge(
     pair: Pair,
-    counted: Mapping[str, CellCounts],
+    counted: Counted,
     margin: float,
     alpha: float,
     resamples: int,
     rng: np.random.Generator,
 ) -> GateRow:
-    own = counted[pair.a[0].id]
+    own = counted[key_of(pair.a[0])]
     interval, error, a, b = _interval_of(pair, counted, resamples, rng)
     reach = interval(2 * alpha)
     # Two-sided levels at which the interval's end comes to lie on -m; half of one is a one-sided p-value.
@@ -229,11 +229,11 @@ def _judge(
 
 
 def _interval_of(
-    pair: Pair, counted: Mapping[str, CellCounts], resamples: int, rng: np.random.Generator
+    pair: Pair, counted: Counted, resamples: int, rng: np.random.Generator
 ) -> tuple[Callable[[float], Interval], float, float, float]:
     """The interval of run - baseline at a two-sided alpha, its standard error, and both figures."""
-    left, right = ([counted[cell.id].matrix for cell in side] for side in (pair.a, pair.b))
-    clusters = counted[pair.a[0].id].clusters
+    left, right = ([counted[key_of(cell)].matrix for cell in side] for side in (pair.a, pair.b))
+    clusters = counted[key_of(pair.a[0])].clusters
     if min(len(left), len(right)) > 1:
         one = compare_seeds(left, right, clusters=clusters)
         error = float(np.hypot(one.by_documents, one.by_seeds))
@@ -278,8 +278,8 @@ def headline(report: GateReport) -> str:
         left = len(report.rows) - held
         rest = f"; of {left} a larger drop is neither shown nor ruled out" if left else ""
         return (
-            f"PASS: {what}: no cell of {len(report.rows)} dropped by more than {report.max_drop:g} points of F1 for"
-            f" certain{rest}"
+            f"PASS: {what}: of {len(report.rows)} cells none is shown to have dropped by more than"
+            f" {report.max_drop:g} points of F1{rest}"
         )
     reasons = []
     dropped = sum(row.standing is Standing.DROPPED for row in report.rows)
@@ -312,9 +312,9 @@ def markdown(report: GateReport) -> str:
 
 
 def _shown(row: GateRow) -> tuple[str, ...]:
-    within = f"{row.low * 100:+.1f} to {row.high * 100:+.1f}"
+    within = f"{signed(row.low)} to {signed(row.high)}"
     noticed = "" if row.noticed is None else points(row.noticed)
     return (
         row.name, "same cell" if row.same else str(row.standing), points(row.baseline), points(row.run),
-        f"{row.difference * 100:+.1f}", within, f"{row.p_dropped:.3f}", noticed,
+        signed(row.difference), within, f"{row.p_dropped:.3f}", noticed,
     )  # fmt: skip

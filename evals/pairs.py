@@ -71,8 +71,11 @@ class Pair:
 
     @property
     def same(self) -> bool:
-        """Whether both sides are the very same cells, taken over from one run into the other."""
-        return [cell.id for cell in self.a] == [cell.id for cell in self.b]
+        """Whether both sides are the very same cells, taken over from one run into the other.
+
+        Equal identities are not enough: measured twice, a cell may come out otherwise.
+        """
+        return [(c.id, c.block.crc) for c in self.a] == [(c.id, c.block.crc) for c in self.b]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,11 @@ def _key(cell: CellLog) -> Key:
     return cell.header.kind, cell.header.data.name, settings
 
 
+def key_of(cell: CellLog) -> tuple[str, str]:
+    """A cell in its log: two logs may hold one identity with different outcomes."""
+    return str(cell.path), cell.id
+
+
 def seedless(cell: CellLog) -> str:
     """A cell's name without its seed."""
     return cell.header.name.removesuffix(f" seed={cell.header.seed}")
@@ -139,9 +147,9 @@ def pair_runs(a: RunLog, b: RunLog, only: str = "") -> tuple[list[Pair], list[st
             sides = _seeds(left[key], right[key])
             if sides is not None:
                 pairs.append(Pair(right[key].name, key[0], *sides))
-    taken = {cell.id for pair in pairs for cell in (*pair.a, *pair.b)}
-    only_a = [c.header.name for g in left.values() for c in g.cells.values() if c.id not in taken]
-    only_b = [c.header.name for g in right.values() for c in g.cells.values() if c.id not in taken]
+    taken = {key_of(cell) for pair in pairs for cell in (*pair.a, *pair.b)}
+    only_a = [c.header.name for g in left.values() for c in g.cells.values() if key_of(c) not in taken]
+    only_b = [c.header.name for g in right.values() for c in g.cells.values() if key_of(c) not in taken]
     if not pairs:
         raise EvalDataError(*_nothing_shared(a, b, left.values(), right.values(), only))
     check_same_documents(pairs, a, b)
@@ -193,7 +201,7 @@ def pair_against(against: RunLog, run: RunLog, cell: str, only: str = "") -> lis
     pairs = []
     for key, group in groups(run, only).items():
         base = known.get((END_TO_END, key[1], chosen.key[2]))
-        if group.kind != END_TO_END or base is None or base.first.id == group.first.id:
+        if group.kind != END_TO_END or base is None or key_of(base.first) == key_of(group.first):
             continue
         sides = _seeds(base, group)
         if sides is not None:

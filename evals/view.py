@@ -11,6 +11,7 @@ from evals.errors import EvalDataError
 from evals.log import CellLog, RunLog
 from evals.pairs import END_TO_END, Tick, groups
 from evals.records import PassDocument, PromptText
+from evals.report.settings import varied_axes, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +22,13 @@ class Entry:
         cell: The cell.
         base: The cell that changes are told against; None where there is none.
         row: The comparison with it.
+        label: What to call the cell in short: what differs from the baseline.
     """
 
     cell: CellLog
     base: CellLog | None = None
     row: Row | None = None
+    label: str = ""
 
     @property
     def end_to_end(self) -> bool:
@@ -66,12 +69,20 @@ class Viewed:
         self._documents: dict[str, dict[str, PassDocument]] = {}
         self.notes = tuple(state_notes(run))
         rows = self._compared(against, tick)
-        known = {cell.id: cell for other in (run, baseline) if other is not None for cell in other.cells}
-        self.entries = tuple(
-            Entry(cell, known.get(row.a_cells[0]) if row else None, row)
-            for cell in run.cells
-            for row in (rows.get(cell.id),)
-        )
+        known = {cell.id: cell for cell in (baseline or run).cells}
+        axes = varied_axes([c.header.settings for c in run.cells if c.header.kind == END_TO_END])
+        self.entries = tuple(self._entry(cell, rows.get(cell.id), known, axes) for cell in run.cells)
+
+    def _entry(self, cell: CellLog, row: Row | None, known: Mapping[str, CellLog], axes: tuple[str, ...]) -> Entry:
+        base = known.get(row.a_cells[0]) if row else None
+        head = cell.header
+        if head.kind != END_TO_END:
+            return Entry(cell, base, row, head.name)
+        # Cells of another run have equal settings; then all that varies is named.
+        within = base.header.settings if base is not None and self._baseline is None else None
+        label = f"{head.data.name}: {words(head.settings, within, axes)}"
+        seed = f", seed {head.seed}" if head.name.endswith(f" seed={head.seed}") else ""
+        return Entry(cell, base, row, label + seed)
 
     def _compared(self, against: str, tick: Tick) -> Mapping[str, Row]:
         own = [group for group in groups(self.run).values() if group.kind == END_TO_END]

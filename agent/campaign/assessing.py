@@ -15,6 +15,7 @@ from tools.annotation import Span
 from tools.annotation.merging import merge
 from tools.annotation.prediction import OutcomeKind, PassageResult
 from tools.metrics import ScoreTable, score
+from tools.metrics.intervals import Interval
 from tools.store import DocumentState, Item, Round, Store
 
 
@@ -87,13 +88,15 @@ def audit_table(store: Store, campaign: int, run: int, *, seed: int) -> tuple[Sc
 
 def table_json(table: ScoreTable) -> dict[str, Any]:
     """A table of scores as the store keeps it with a round."""
-    interval = table.micro.f1_interval
     return {
         "f1": table.micro.f1,
-        "f1_interval": [interval.low, interval.high] if interval else None,
+        "f1_interval": _ends(table.micro.f1_interval),
         "precision": table.micro.precision,
         "recall": table.micro.recall,
-        "by_label": {label: {"f1": one.f1, "support": one.support} for label, one in table.by_label.items()},
+        "by_label": {
+            label: {"f1": one.f1, "f1_interval": _ends(one.f1_interval), "support": one.support}
+            for label, one in table.by_label.items()
+        },
         "audit_documents": len(table.documents),
         "audit_spans": table.micro.support,
         "counts": dict(zip(table.documents, map(_triple, table.matrix), strict=True)),
@@ -108,6 +111,10 @@ def curve_points(rounds: Sequence[Round], identity: Mapping[str, Any], before: i
         for r in rounds
         if r.number < before and r.report.get("f1") is not None and dict(r.identity) == dict(identity)
     ]
+
+
+def _ends(interval: Interval | None) -> list[float] | None:
+    return [interval.low, interval.high] if interval else None
 
 
 def _triple(row: Any) -> tuple[int, int, int]:

@@ -119,13 +119,7 @@ def outlook(
         return Outlook(False, f"{len(usable)} of at least {LEAST_ROUNDS} rounds are assessed")
     if telling < LEAST_DOCUMENTS:
         return Outlook(False, f"{telling} of at least {LEAST_DOCUMENTS} audit documents hold anything")
-    labels = np.array([point.labels for point in usable], dtype=np.float64)
-    # A column triple a round, zero where the round had not seen the document: one draw serves all rounds.
-    stacked = np.array(
-        [[count for point in usable for count in point.counts.get(name, (0, 0, 0))] for name in documents],
-        dtype=np.float64,
-    )
-    weights = np.array([len(point.counts) for point in usable], dtype=np.float64)
+    labels, stacked, weights = _stacked(usable, documents)
     scores = ratio(stacked.sum(axis=0).reshape(1, len(usable), 3), "f1")
     whole = fit(labels, scores, weights)[0]
     curve = np.array([float(value(whole[None], at)[0]) for at in labels])
@@ -146,6 +140,39 @@ def outlook(
         further=_gain(curves, here, further),
         to_target=_distance(whole, here, target),
         ceiling=round(float(np.median(curves[:, 0])), 4),
+    )
+
+
+def band(
+    points: Sequence[Point], at: Sequence[float], *, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> Floats:
+    """The curve through the rounds with its band, for a picture; whether it may be believed is ``outlook``'s to say.
+
+    Args:
+        points: As of ``outlook``; at least one with labels and audit documents.
+        at: Numbers of labels, positive.
+        rng: The source of the draws.
+        resamples: How many draws.
+
+    Returns:
+        Shape (3, numbers): lower end, middle and upper end of F1.
+    """
+    usable = [point for point in points if point.labels > 0 and point.counts]
+    labels, stacked, weights = _stacked(usable, sorted({name for point in usable for name in point.counts}))
+    drawn = resampled_totals(stacked, rng, resamples).reshape(resamples, len(usable), 3)
+    curves = fit(labels, ratio(drawn, "f1"), weights)
+    ends: Floats = np.quantile(np.stack([value(curves, x) for x in at], axis=1), [BAND[0], 0.5, BAND[1]], axis=0)
+    return ends
+
+
+def _stacked(usable: Sequence[Point], documents: Sequence[str]) -> tuple[Floats, Floats, Floats]:
+    """Labels of the rounds, their counts by document, and how much each round weighs."""
+    # A column triple a round, zero where the round had not seen the document: one draw serves all rounds.
+    stacked = [[count for point in usable for count in point.counts.get(name, (0, 0, 0))] for name in documents]
+    return (
+        np.array([point.labels for point in usable], dtype=np.float64),
+        np.array(stacked, dtype=np.float64),
+        np.array([len(point.counts) for point in usable], dtype=np.float64),
     )
 
 

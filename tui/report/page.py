@@ -20,7 +20,7 @@ from tools.annotation.prediction import Outcome
 from tui.report.marks import Mark, Piece, Shown, explanation, lay_out, visible
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
     from markupsafe import Markup
 
 HERE = Path(__file__).parent
@@ -86,12 +86,12 @@ def render_page(documents: Iterable[Shown], labels: LabelSet, summary: Summary) 
         articles=articles,
         more=more,
         labels=[(name, labels[name].description if name in labels else "") for name in names],
-        hues=[round((25 + index * 137.508) % 360, 1) for index in range(len(names))],
+        hues=hues(len(names)),
         outcomes=list(dict.fromkeys(article["outcome"].kind.value for article in articles)),
         judged=any(article["judged"] for article in articles),
         css=_markup(_read("page.css")),
         script=_markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script_hash=script_hash(script),
         data=_markup(_json(data)),
     )
 
@@ -221,9 +221,14 @@ def _read(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
+    return environment().from_string(_read("page.html"))
+
+
+def environment() -> Environment:
+    """What all our pages are made with: nothing printed can be markup, or disturb the reading."""
     import jinja2
 
-    environment = jinja2.Environment(
+    return jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -231,4 +236,13 @@ def _template() -> Template:
         # Whatever is printed is made harmless first, then escaped; our own markup has been through both.
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
-    return environment.from_string(_read("page.html"))
+
+
+def script_hash(script: str) -> str:
+    """What a content security policy names a script by: SHA-256, base64."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def hues(count: int) -> list[float]:
+    """Hues of types, in degrees: neighbours lie far apart."""
+    return [round((25 + index * 137.508) % 360, 1) for index in range(count)]
