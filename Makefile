@@ -8,7 +8,7 @@ SETUP := $(PYTHON) locks/install.py --kind $(KIND) --venv $(VENV)
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --annotation-style line --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint format bench docs lock clean distclean
+.PHONY: help setup setup-dev demo test gate lint format bench docs lock clean distclean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ demo: setup ## Extract the sample corpus with the starter model and show what ca
 
 test: setup-dev ## Run all tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+gate: setup-dev ## Measure the smoke suite anew, fail where it is worse than the committed baseline
+	@$(BIN)/quorum eval run smoke --fresh --yes
+	@$(BIN)/quorum eval gate latest --baseline smoke --max-drop 2
 
 lint: setup-dev ## Ruff, formatting, types, layers
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tui.commands.browse import browse
 from tui.commands.common import (
     HERE,
     JsonOption,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from tools.demonstrations import Demonstration, DemonstrationIndex, Embedder, Retrieved
 
 app = typer.Typer(no_args_is_help=True, help="The demonstrations shown to the models: list, search, rebuild.")
+
+app.command()(browse)
 
 
 @app.command()

@@ -57,8 +57,7 @@ def doctor(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
 
     Ends with 1 only where Quorum cannot work at all.
     """
-    checks = [check for group in (_versions, _devices, _models, _servers, _telemetry) for check in group()]
-    checks += [*_disk(project), *_project(project)]
+    checks = list(all_checks(project))
     failed = any(check.level == "failure" for check in checks)
     if as_json:
         print_json({"ok": not failed, "checks": [asdict(check) for check in checks]})
@@ -66,6 +65,18 @@ def doctor(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
         _print(checks)
     if failed:
         raise typer.Exit(1)
+
+
+def all_checks(project: Path) -> Iterator[Check]:
+    """Everything that is looked at, one by one as it is found.
+
+    Args:
+        project: A project's folder, or any other.
+    """
+    for group in (_versions, _devices, _models, _servers, _telemetry):
+        yield from group()
+    yield from _disk(project)
+    yield from _project(project)
 
 
 def _versions() -> Iterator[Check]:

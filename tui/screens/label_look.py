@@ -112,13 +112,26 @@ class Looks(CommandBase):
         self.app.push_screen(help_page(self.keymap, self.app.palette))  # type: ignore[attr-defined]
 
     def do_palette(self) -> None:
+        from tui.screens.elsewhere import PLACES
+
         listed = [command for command in COMMANDS if command.id != "palette"]
         names = [f"{command.id.replace('_', ' ')}: {command.help}" for command in listed]
+        names += [f"go to {place.name}: {place.help}" for place in PLACES]
         details = ["  ".join(map(shown, self.keymap.keys_of(command.id))) for command in listed]
+        details += [""] * len(PLACES)
 
         def take(number: int | None) -> None:
-            if number is not None:
+            if number is None:
+                return
+            if number < len(listed):
                 self.run_command(listed[number].id)
+            else:
+                make = PLACES[number - len(listed)].make
+
+                def go() -> None:
+                    self.app.push_screen(make(self.project.root))
+
+                self.guarded(go)
 
         self.app.push_screen(Pick("Command", names, details), take)
 

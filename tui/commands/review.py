@@ -1,0 +1,59 @@
+"""``quorum review``: the review screen."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tui.commands.common import HERE, ProjectOption, load_project, user_name
+
+if TYPE_CHECKING:
+    from agent.config import ProjectConfig
+    from tui.screens.review import ReviewScreen
+
+
+def review(
+    project: ProjectOption = HERE,
+    annotator: Annotated[str, typer.Option("--annotator", "-a", help="Who decides.", show_default="you")] = "",
+    theme: Annotated[str, typer.Option("--theme", help="Colours: standard, light or contrast.")] = "standard",
+) -> None:
+    """Decide where annotators differ: their versions and the models' side by side, span by span, with a reason.
+
+    The decision becomes the gold that counts; the versions stay as they are.
+    """
+    from tools.errors import InputError
+    from tui.theme import PALETTES
+
+    config = load_project(project)
+    if theme not in PALETTES:
+        raise InputError(f"there is no theme {theme!r}", f"one of {', '.join(PALETTES)}")
+    if not sys.stdin.isatty() or not sys.stderr.isatty():  # Textual draws on stderr
+        raise InputError("the review screen needs a terminal", "quorum agreement --json tells who agrees with whom")
+    from tui.app import QuorumApp
+
+    screen = make_screen(config, annotator or user_name())
+    app = QuorumApp(theme)
+    app.first = lambda: screen
+    status = app.run()
+    if status or app.return_code:
+        raise typer.Exit(app.return_code or status or 0)
+
+
+def make_screen(config: ProjectConfig, reviewer: str) -> ReviewScreen:
+    """The screen of a project.
+
+    Args:
+        config: The project's settings.
+        reviewer: Who decides.
+
+    Raises:
+        LabelSetError: The label file is wrong.
+        StoreError: The store is damaged, or a newer release made it.
+    """
+    from tui.commands.label import open_for_labelling
+    from tui.screens.review import ReviewScreen
+
+    labels = config.label_set()
+    return ReviewScreen(open_for_labelling(config), config.project.name, config.root, labels, reviewer)
