@@ -99,7 +99,8 @@ def serve_models(
         return
     for record in records:
         print(f"{record.url}#{record.served_name}")
-    note(f"{counted(len(records), 'server')} running; to end: quorum models stop")
+    names_of_all = " ".join(record.name for record in records)
+    note(f"{counted(len(records), 'server')} running; to end: quorum models stop {names_of_all}".rstrip())
 
 
 @app.command("status")
@@ -126,7 +127,11 @@ def server_status(as_json: JsonOption = False) -> None:
 
 @app.command("stop")
 def stop_servers(names: NamesArgument = None, as_json: JsonOption = False) -> None:
-    """Stop servers, and everything they started; without names all of Quorum's."""
+    """Stop servers, and everything they started; without names all of Quorum's.
+
+    Also those that other commands are using: these then fail. See first who
+    does: quorum models status.
+    """
     from agent.models import serve
 
     wanted = names or [each.name for each in serve.records()]
