@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.models import serve
+from agent.models import serve, serverstate
 from agent.models.devices import available_engine
 from agent.models.serverspec import ServerSpec
 from tui.main import run
@@ -68,6 +69,14 @@ def test_status_and_stop(own_home: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert run(["doctor", "--json"]) == 0
         checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
         assert checks["fake-1"]["level"] == "ok"
+        with serverstate.changing():
+            lease = serverstate.take_lease(record.name)
+        assert run(["models", "stop"]) == 0
+        assert capsys.readouterr().err == "fake-1: in use, left alone (--force stops it)\n"
+        assert run(["models", "stop", "fake"]) == 2
+        assert f"fake-1 is used by process {os.getpid()}" in capsys.readouterr().err
+        assert record.alive
+        lease.unlink()
         assert run(["models", "stop", "fake", "--json"]) == 0
         assert json.loads(capsys.readouterr().out) == {"stopped": ["fake"]}
         assert run(["models", "stop", "fake"]) == 2

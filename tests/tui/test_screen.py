@@ -125,6 +125,11 @@ def test_done_with_nothing_marked_asks_once_more(bench: Bench) -> None:
         await pilot.press("enter")
         assert screen.session.document.id == "weather"
         assert len(bench.store.decision("letters", "ada").decision.rejected) == 5
+        await pilot.press("enter")
+        assert screen.says == "nothing is marked: Enter again says there is nothing here", "no suggestions either"
+        assert not bench.store.decision("weather", "ada").decision.finished
+        await pilot.press("enter")
+        assert bench.store.decision("weather", "ada").decision.finished
 
     bench.run(work)
 

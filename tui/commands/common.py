@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -132,4 +132,8 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 def user_name() -> str:
     """Who sits here, for the annotator field."""
-    return os.environ.get("USER") or os.environ.get("USERNAME") or "unknown"
+    try:
+        # The environment first; the account where that says nothing, as in containers and under cron.
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"

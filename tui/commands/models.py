@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tools.errors import EngineError
 from tui.commands.common import HERE, JsonOption, ProjectOption, counted, load_project, note, print_json, print_table
 
 if TYPE_CHECKING:
@@ -126,22 +127,34 @@ def server_status(as_json: JsonOption = False) -> None:
 
 
 @app.command("stop")
-def stop_servers(names: NamesArgument = None, as_json: JsonOption = False) -> None:
+def stop_servers(
+    names: NamesArgument = None,
+    force: Annotated[bool, typer.Option("--force", help="Also those that other commands are using.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Stop servers, and everything they started; without names all of Quorum's.
 
-    Also those that other commands are using: these then fail. See first who
-    does: quorum models status.
+    Those that other commands are using go on, and are named; --force ends them
+    too, and these commands then fail.
     """
     from agent.models import serve
 
-    wanted = names or [each.name for each in serve.records()]
+    in_use = {each.record.name: each for each in serve.status() if each.users and each.state != "dead"}
+    wanted = names or [each.name for each in serve.records() if force or each.name not in in_use]
+    if not force:
+        for each in in_use.values():
+            if not names:
+                note(f"{each.record.name}: in use, left alone (--force stops it)")
+            elif {each.record.name, each.record.served_name} & set(names):
+                pids = ", ".join(map(str, each.users))
+                raise EngineError(f"{each.record.name} is used by process {pids}", "--force stops it all the same")
     stopped = {name: serve.stop(name) for name in wanted}
     if as_json:
         print_json({"stopped": [name for name, ran in stopped.items() if ran]})
         return
     for name, ran in stopped.items():
         note(f"{name}: {'stopped' if ran else 'had ended already'}")
-    if not stopped:
+    if not stopped and not in_use:
         note("no server runs")
 
 

@@ -108,12 +108,13 @@ class Commands(Moves, Looks):
         if editor.decision.state is DocumentState.DONE:
             self._go_on("done already")
             return
-        if waiting and not editor.decision.marks and not take and not self.confirmed:
+        undecided = not editor.decision.marks and (waiting or not editor.decision.rejected)
+        if undecided and not take and not self.confirmed:
+            # An empty document is a decision like any other, and gold; a slip of the finger is not.
             self.sure = "done"
-            self.say(
-                f"nothing is marked and {len(waiting)} suggested: {self.key('done')} again says there is nothing here, "
-                f"{self.key('accept_all')} takes all"
-            )
+            found = f" and {len(waiting)} suggested" if waiting else ""
+            offer = f", {self.key('accept_all')} takes all" if waiting else ""
+            self.say(f"nothing is marked{found}: {self.key('done')} again says there is nothing here{offer}")
             return
         if take and waiting:
             self.editor = editor.with_(decision=editor.with_all(waiting))
