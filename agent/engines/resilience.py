@@ -60,6 +60,8 @@ class EngineState:
         failed: Requests that ended without an answer.
         turned_away: Requests not sent because the circuit was open.
         last_failure: ``kind: message`` of the last failed try; empty when none.
+        answered: Tries that came back, with an answer or with a failure.
+        tokens: Read and written in them.
     """
 
     status: BreakerStatus
@@ -70,6 +72,8 @@ class EngineState:
     failed: int
     turned_away: int
     last_failure: str
+    answered: int
+    tokens: int
 
 
 class ResilientEngine:
@@ -101,7 +105,7 @@ class ResilientEngine:
         self._clock = clock
         self._breaker = CircuitBreaker(self.policy.open_after, self.policy.reset_after, self.policy.reset_cap, clock)
         self._not_before = 0.0
-        self._sent = self._retried = self._failed = self._turned_away = 0
+        self._sent = self._retried = self._failed = self._turned_away = self._answered = self._tokens = 0
         self._last_failure = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(self.policy.max_in_flight)
@@ -144,6 +148,8 @@ class ResilientEngine:
             failed=self._failed,
             turned_away=self._turned_away,
             last_failure=self._last_failure,
+            answered=self._answered,
+            tokens=self._tokens,
         )
 
     def count_tokens(self, text: str) -> int:
@@ -235,6 +241,8 @@ class ResilientEngine:
 
     def _judge(self, answers: list[Completion]) -> None:
         """Tell the breaker, and remember what the engine asked for."""
+        self._answered += len(answers)
+        self._tokens += sum(answer.prompt_tokens + answer.output_tokens for answer in answers)
         verdicts = [answer.failure for answer in answers]
         for failure in verdicts:
             if failure is None:

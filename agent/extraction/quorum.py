@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from agent.config import ProjectConfig
 from agent.engines.constraints import first_tokens
 from agent.engines.protocol import Accounting, Engine, Usage
+from agent.engines.resilience import ResilientEngine
 from agent.extraction.confidence import Calibrator, shipped
 from agent.extraction.context import Context, DemonstrationSource
 from agent.extraction.graph import Graph, build_graph
@@ -108,6 +109,18 @@ class Quorum:
             rng=random.Random(f"{self.config.run.seed}/{passages[0].id}".encode("utf-8", "surrogatepass")),
             accounting=Accounting(),
         )
+
+    def activity(self) -> tuple[int, int]:
+        """Requests answered, and tokens read and written, since the engines were made, in parts under way too."""
+        answered = tokens = 0
+        for engine in {id(member.engine): member.engine for member in self.members}.values():
+            inner: object = engine
+            while inner is not None and not isinstance(inner, ResilientEngine):
+                inner = getattr(inner, "engine", None)
+            if inner is not None:
+                answered += inner.state.answered
+                tokens += inner.state.tokens
+        return answered, tokens
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text by the first member's tokenizer."""

@@ -31,6 +31,7 @@ class Snapshot:
         eta: Seconds that are left; None where it cannot be said.
         in_flight: Parts being worked on.
         members_down: Members that do not answer.
+        answers: Requests answered in this call, those of parts in flight too.
     """
 
     documents: int
@@ -45,6 +46,7 @@ class Snapshot:
     eta: float | None
     in_flight: int
     members_down: tuple[str, ...]
+    answers: int = 0
 
 
 class Observer(Protocol):
@@ -92,6 +94,8 @@ class Progress:
     tokens: int = 0
     began: float = 0.0
     ended: float = 0.0
+    answers: int = 0
+    _before: tuple[int, int] | None = None
     _recent: deque[tuple[float, int, int]] = field(default_factory=deque)
 
     def begin(self) -> None:
@@ -129,9 +133,25 @@ class Progress:
             self.outcomes[result.outcome.kind.value] += 1
         for tag, used in usage.items():
             self.usage.setdefault(tag, Usage()).merge(used)
-            self.tokens += used.prompt_tokens + used.output_tokens
+            if self._before is None:
+                self.tokens += used.prompt_tokens + used.output_tokens
         self.members_down = tuple(members_down)
-        now = self.clock()
+        self._sample(self.clock())
+
+    def heard(self, answered: int, tokens: int) -> None:
+        """What the engines have done by now: a part takes minutes, and is recorded as a whole.
+
+        Args:
+            answered: Requests, since the engines were made.
+            tokens: Read and written, likewise.
+        """
+        if self._before is None:
+            self._before = (answered, tokens)
+        self.answers = answered - self._before[0]
+        self.tokens = max(self.tokens, tokens - self._before[1])
+        self._sample(self.clock())
+
+    def _sample(self, now: float) -> None:
         self._recent.append((now, self.documents - self.skipped, self.tokens))
         while len(self._recent) > 2 and now - self._recent[0][0] > WINDOW_SECONDS:
             self._recent.popleft()
@@ -156,4 +176,5 @@ class Progress:
             eta=left / rate if left is not None and rate > 0 else None,
             in_flight=self.in_flight,
             members_down=self.members_down,
+            answers=self.answers,
         )

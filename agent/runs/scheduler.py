@@ -121,6 +121,9 @@ class Scheduler:
             )
 
     async def _tick(self) -> None:
+        activity: Callable[[], tuple[int, int]] | None = getattr(self.extractor, "activity", None)
         while True:
-            await asyncio.sleep(_TICK_SECONDS)
+            if activity is not None:
+                self.progress.heard(*activity())
             self.observer.update(self.progress.snapshot())
+            await asyncio.sleep(_TICK_SECONDS)

@@ -61,15 +61,6 @@ def test_a_server_that_goes_wrong_and_comes_back(source: Path, tmp_path: Path, f
     assert {r["outcome"]["kind"] for r in found} == {"ok"}
 
 
-def test_a_port_in_use() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        code, _, err = quorum("models", "serve", "starter", "--port", str(port))
-    assert code == 2
-    assert f"port {port} on 127.0.0.1 cannot be used" in err
-    assert "hint: choose another" in err
-
-
 def test_a_server_that_says_nothing_is_noticed_before_the_run(source: Path, tmp_path: Path) -> None:
     """It accepts connections and never answers: told within seconds, not after the patience of a request."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

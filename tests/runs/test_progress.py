@@ -15,7 +15,7 @@ from agent.runs.sizing import count_documents
 from tests.runs.scripted import result
 from tools.annotation import Passage
 from tools.annotation.prediction import Outcome, OutcomeKind, PassageResult
-from tui.report.progress import Lines, describe, duration, progress_on
+from tui.report.progress import Lines, describe, duration, first_answers, progress_on
 
 
 class Clock:
@@ -150,3 +150,20 @@ def test_parquet_rows_are_known(tmp_path: Path) -> None:
     assert count_documents(tmp_path / "a.parquet") == 2
     (tmp_path / "b.parquet").write_bytes(b"no parquet")
     assert count_documents(tmp_path / "b.parquet") is None
+
+
+def test_what_engines_answer_shows_before_the_first_part_is_done() -> None:
+    clock = Clock()
+    progress = Progress(total=10, clock=clock)
+    progress.begin()
+    progress.heard(100, 5000)  # an earlier run of the same engines
+    clock.now += 10
+    progress.heard(140, 7000)
+    first = progress.snapshot()
+    assert (first.answers, first.tokens_per_second, first.documents) == (40, 200.0, 0)
+    assert first_answers(first) == "40 answers"
+    progress.done(5, [], {"extract/a": Usage(prompt_tokens=1900, output_tokens=100)}, ())
+    clock.now += 10
+    then = progress.snapshot()
+    assert progress.tokens == 2000, "told live already, not counted twice"
+    assert then.eta is not None and first_answers(then) == ""

@@ -21,13 +21,17 @@ def describe(snapshot: Snapshot) -> str:
     """A run's progress in one line of plain text."""
     of = f" of {snapshot.total:,}" if snapshot.total is not None else ""
     parts = [f"{snapshot.documents:,}{of} documents", rates(snapshot)]
-    if snapshot.eta is not None:
-        parts.append(f"{duration(snapshot.eta)} left")
+    parts.append(f"{duration(snapshot.eta)} left" if snapshot.eta is not None else first_answers(snapshot))
     if snapshot.outcomes:
         parts.append(outcomes(snapshot.outcomes))
     if snapshot.members_down:
         parts.append("down: " + ", ".join(snapshot.members_down))
     return "; ".join(part for part in parts if part)
+
+
+def first_answers(snapshot: Snapshot) -> str:
+    """What there is to see before the first part is done: ``1,234 answers``."""
+    return f"{snapshot.answers:,} answers" if snapshot.answers and snapshot.documents == snapshot.skipped else ""
 
 
 def rates(snapshot: Snapshot) -> str:
@@ -90,7 +94,7 @@ class Bar:
 
     def update(self, snapshot: Snapshot) -> None:
         """Draw it anew."""
-        left = f"{duration(snapshot.eta)} left" if snapshot.eta is not None else ""
+        left = f"{duration(snapshot.eta)} left" if snapshot.eta is not None else first_answers(snapshot)
         self._progress.update(
             self._task,
             completed=snapshot.documents,
