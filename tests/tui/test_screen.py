@@ -451,6 +451,15 @@ def test_why_shows_votes_examples_and_run(bench: Bench) -> None:
     bench.run(work, size=(120, 40))
 
 
+def test_why_after_another_type_was_given_shows_what_was_suggested(bench: Bench) -> None:
+    async def work(pilot: Pilot[int], screen: LabelScreen) -> None:
+        await pilot.press("l", "K", "W")
+        await pilot.pause()
+        assert "Ada Lovelace  as person" in pilot.app.screen.query_one(VirtualList).plain
+
+    bench.run(work, size=(120, 40))
+
+
 def test_a_store_of_a_newer_release_is_refused_in_a_line(bench: Bench) -> None:
     path = bench.store.path
     bench.store.close()

@@ -140,6 +140,13 @@ class Editor:
         """The suggestion of a span."""
         return self._by_span.get(span)
 
+    def origin(self, span: Span) -> Suggestion | None:
+        """The suggestion behind a span: itself, one of its place under another type, or one that overlaps it."""
+        place = (span.start, span.end)
+        near = [s for s in self.suggestions if s.span.overlaps(span)]
+        same = (s for s in near if (s.span.start, s.span.end) == place)
+        return self.suggestion(span) or next(same, None) or next(iter(near), None)
+
     # -- moving -------------------------------------------------------------------------------------------------
 
     def moved(self, cursor: int, *, extend: bool = False) -> Editor:

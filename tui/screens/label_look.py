@@ -54,7 +54,7 @@ class Looks(CommandBase):
         from tui.screens.why import why_page
 
         target = self._target()
-        found = self.editor.suggestion(target.span) if target else None
+        found = self.editor.origin(target.span) if target else None
         if target and found is None:
             self.say("you marked this yourself; nobody suggested it")
         elif found is not None:
