@@ -110,7 +110,7 @@ class TrainOutcome:
         name: The member's.
         adapter: Folder of the adapter: bf16 safetensors, and ``training.json``.
         ref: The base with it, as members would name it; merged where that was wanted.
-        improved: Whether the dev loss fell; True where there is no dev part to say so.
+        improved: See ``is_better``; True where there is no dev part to say so.
         summary: What was learned, as plain values (``training.json`` holds the same).
         finished_before: Nothing was done: the same training was finished already.
         registered: What changed in the project file; empty for nothing.
@@ -211,7 +211,7 @@ def train_project(
         data: A file of gold instead of the project's own.
         register: Add a member, let the members of the base use it instead
             (``replace``), or leave the project file alone.
-        even_if_worse: Register although the dev loss did not fall.
+        even_if_worse: Register although the dev loss did not fall, or F1 did.
         merge: Merge base and adapter for CPU now rather than at the next run.
 
     Raises:
@@ -252,7 +252,9 @@ def train_project(
         instead = model_name if register == "replace" else None
         registered = add_member(config.root, new, entry, instead_of=instead)
     elif register != "none":
-        notes.append("not registered: the dev part got no better (--even-if-worse registers it all the same)")
+        notes.append(
+            "not registered: on the dev part the loss did not fall, or F1 did (--even-if-worse registers it anyway)"
+        )
     trained, served = _make_ready(trained, merge, watch, notes)
     return replace(outcome, ref=trained, registered=registered, served=served, notes=tuple(notes))
 
@@ -584,10 +586,24 @@ def _summary(plan: _Plan, fitted: Fitted, after: dict[str, Any] | None, epoch: i
         "seconds": round(state.seconds, 1),
         "device": plan.device,
         "dev_loss": {"before": state.dev_before, "after": state.best_loss} if has_dev else None,
-        "improved": bool(state.best_step) if has_dev else True,
+        "improved": is_better(bool(state.best_step) if has_dev else True, state.extra.get("score_before"), after),
         "history": [list(entry) for entry in state.history],
         "dev_f1": {"before": state.extra.get("score_before"), "after": after} if after else None,
     }
+
+
+def is_better(fell: bool, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> bool:
+    """Whether an adapter is worth a place among the members.
+
+    A lower loss alone is not enough: likelier tokens have been seen together
+    with fewer right spans.
+
+    Args:
+        fell: Whether the dev loss fell.
+        before: The dev score before training, where it was measured.
+        after: The same after it.
+    """
+    return fell and not (before and after and after["f1"] < before["f1"])
 
 
 def _inherited(before: Mapping[str, Any] | None) -> list[dict[str, str]]:

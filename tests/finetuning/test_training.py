@@ -152,6 +152,14 @@ def test_other_members_can_be_pointed_at_it(project: Path) -> None:
     assert {one["id"] for one in further.summary["inherited_documents"]} == {f"d{n}" for n in range(14)}
 
 
+def test_a_lower_loss_with_fewer_right_spans_is_no_gain() -> None:
+    from agent.training import is_better
+
+    assert not is_better(True, {"f1": 0.714}, {"f1": 0.429})
+    assert is_better(True, {"f1": 0.714}, {"f1": 0.714}) and is_better(True, None, None)
+    assert not is_better(False, {"f1": 0.2}, {"f1": 0.9})
+
+
 def test_what_got_no_better_is_not_registered(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tools.finetuning import fit
 
