@@ -29,7 +29,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from agent.training import TrainOptions, train_on  # noqa: E402
+from agent.training import train_on  # noqa: E402
+from agent.trainingrun import TrainOptions  # noqa: E402
 from tools.annotation import Document, LabelSet, Span  # noqa: E402
 from tools.finetuning.corpora import corpus_labels, read_lines  # noqa: E402
 from tools.finetuning.examples import GoldDocument  # noqa: E402

@@ -60,7 +60,8 @@ class Training:
         Raises:
             QuorumError: There is too little gold, or a model cannot be trained here.
         """
-        from agent.training import TrainOptions, train_on
+        from agent.training import train_on
+        from agent.trainingrun import TrainOptions
 
         chosen = few_shot(pool, cell.examples, cell.seed)
         options = TrainOptions(

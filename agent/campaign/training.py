@@ -35,7 +35,8 @@ class ProjectTrainer:
         Raises:
             QuorumError: There is too little gold, or it cannot be trained here.
         """
-        from agent.training import TrainOptions, train_project
+        from agent.training import train_project
+        from agent.trainingrun import TrainOptions
 
         def watch(event: object) -> None:
             if isinstance(event, str):

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from agent.config import ProjectConfig
-from agent.training import TrainOptions, TrainOutcome, held_out, train_on, train_project
+from agent.training import TrainOutcome, held_out, train_on, train_project
+from agent.trainingrun import TrainOptions, is_better
 from tests.cli.run import quorum, variables
 from tests.finetuning.gold import made
 from tools.annotation import Document, LabelSet, Span
@@ -153,8 +154,6 @@ def test_other_members_can_be_pointed_at_it(project: Path) -> None:
 
 
 def test_a_lower_loss_with_fewer_right_spans_is_no_gain() -> None:
-    from agent.training import is_better
-
     assert not is_better(True, {"f1": 0.714}, {"f1": 0.429})
     assert is_better(True, {"f1": 0.714}, {"f1": 0.714}) and is_better(True, None, None)
     assert not is_better(False, {"f1": 0.2}, {"f1": 0.9})

@@ -88,7 +88,8 @@ def train(
     stop in time. Killed, the same command goes on. Documents of the audit and of
     evaluation splits are never trained on.
     """
-    from agent.training import TrainOptions, train_project
+    from agent.training import train_project
+    from agent.trainingrun import TrainOptions
     from tools.errors import ConfigError
 
     _one_of("--contrastive", contrastive, _FORMS)
