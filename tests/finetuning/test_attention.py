@@ -45,6 +45,21 @@ def test_blocks_attend_as_the_dense_mask_does(rows: list[list[Tree]], seed: int)
     assert not found[~real].any()
 
 
+@given(packed, st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_products_in_bf16_are_as_near_to_the_truth_as_the_fused_kernel(rows: list[list[Tree]], seed: int) -> None:
+    batch = collate(rows, pad=0)
+    assert batch.records is not None
+    rng = torch.Generator().manual_seed(seed)
+    count, length = batch.tokens.shape
+    query, key, value = (torch.randn(count, heads, length, 8, generator=rng) for heads in (4, 2, 2))
+    blocks = blocks_of(batch.records, batch.mask)
+    half = query.bfloat16(), key.bfloat16(), value.bfloat16()
+    found, _ = attend(None, half[0], half[1], half[2], batch.mask, scaling=0.4, blocks=blocks)
+    truth, _ = attend(None, query, key, value, batch.mask, scaling=0.4, blocks=blocks)
+    assert found.dtype == torch.bfloat16 and torch.allclose(found.float(), truth, atol=0.06)
+
+
 def test_where_the_records_of_a_row_lie() -> None:
     one = Tree([5, 6, 7, 8, 9], [0, 1, 2, 2, 3], [0, 0, 1, 2, 2], [(0, 5, 1.0)])
     plain = Tree([5, 6], [0, 1], [0, 0], [(0, 5, 1.0)])

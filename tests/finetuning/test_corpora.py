@@ -12,7 +12,7 @@ import pytest
 from tools.annotation import Span
 from tools.errors import InputError
 from tools.finetuning.corpora import LABEL_SETS, corpus_labels, read_gold
-from tools.finetuning.recipes.starter_v1 import SHARES, SPLITS, keeps
+from tools.finetuning.recipes.starter import SHARES, SPLITS, keeps
 
 
 def line(text: str, *entities: tuple[int, int, str], **meta: Any) -> dict[str, Any]:

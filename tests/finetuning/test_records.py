@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from agent.engines import constraints
 from agent.engines.checking import mismatch
 from agent.extraction.member import YES_NO
 from prompts import load, render
-from tests.finetuning.gold import GOLD, LABELS
+from tests.finetuning.gold import GOLD, LABELS, made
 from tools.annotation import NONE_CODE, LabelSet, Span, model_text
 from tools.annotation.answers import read_spans, read_typed
 from tools.annotation.grounding import locate
@@ -233,3 +235,27 @@ def test_non_entities_know_no_word_pieces_and_no_gold() -> None:
     assert drawn and not {(0, 10), (16, 22)} & {(s.start, s.end) for s in drawn}
     assert all(locate(gold.text, s.text_in(gold.text))[0] for s in drawn)
     assert records._non_entities("...", Gold("...", ()), random.Random(0), 2) == []
+
+
+def test_many_demonstrations_are_there_in_their_share_and_more_than_usual() -> None:
+    maker = RecordMaker(made(40), LABELS, Mix(many=0.5, many_demonstrations=9), random.Random(2))
+    counts = [len(maker.make(n % 40).demonstrations) for n in range(200)]
+    assert 0.35 < sum(count > 5 for count in counts) / 200 < 0.65 and max(counts) == 9
+    usual = RecordMaker(made(40), LABELS, Mix(), random.Random(2))
+    assert max(len(usual.make(n % 40).demonstrations) for n in range(100)) <= 5
+
+
+@pytest.mark.parametrize(("mix", "change"), [(Mix(lower=1.0), str.lower), (Mix(upper=1.0), str.upper)])
+def test_a_record_in_one_case_is_so_throughout_and_its_answers_still_ground(mix: Mix, change: Any) -> None:
+    gold = [Gold("Straße bei Ada", (Span(11, 14, LABELS.names[0]),)), *made(6)]
+    maker = RecordMaker(gold, LABELS, replace(mix, no_demonstrations=0.0), random.Random(1))
+    for index in range(1, 7):
+        record = maker.make(index)
+        assert record.scene is not None and record.demonstrations
+        shown = [record.scene.shown, *(d.text for d in record.demonstrations)]
+        # Upper case makes two letters of one in the first text: a record that shows it stays as it is.
+        if any("stra" in text.lower() for text in shown) and change is str.upper:
+            assert record.scene.shown == gold[index].text
+            continue
+        assert shown == [change(text) for text in shown]
+        assert all(e.text in d.text for d in record.demonstrations for e in d.entities)

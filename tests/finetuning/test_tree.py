@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.finetuning.gold import GOLD, LABELS
+from tools.finetuning.objective import losses_of
 from tools.finetuning.records import Mix, Record, RecordMaker
-from tools.finetuning.trainer import answer_loss
 from tools.finetuning.tree import END_OF_TURN, Tree, batches, collate, encode, pack
 
 WEIGHTS = {"extract": 1.0, "classify": 2.0, "verify": 0.5}
@@ -194,7 +194,7 @@ def test_packed_loss_and_gradients_are_those_of_separate_sequences(tiny: Path, t
     coded = [encoded(record, tokenizer) for record in records]
     assert any(w == SHOWN for tree in coded for _, _, w in tree.targets)
 
-    packed = answer_loss(wrapped, collate([coded[:2], coded[2:4], coded[4:]], pad=2))
+    packed, _ = losses_of(wrapped, collate([coded[:2], coded[2:4], coded[4:]], pad=2))
     packed.backward()  # type: ignore[no-untyped-call]
     joint = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
@@ -233,5 +233,5 @@ def test_the_test_above_would_notice_a_wrong_mask(tiny: Path, tokenizer: Any) ->
     batch = collate([[encoded(record, tokenizer) for record in made(2)]], pad=2)
     causal = torch.ones_like(batch.mask).tril()
     with torch.no_grad():
-        right, wrong = answer_loss(wrapped, batch), answer_loss(wrapped, replace(batch, mask=causal))
+        right, wrong = losses_of(wrapped, batch)[0], losses_of(wrapped, replace(batch, mask=causal))[0]
     assert abs(float(right) - float(wrong)) > 1e-3

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tools.finetuning.checkpoints import checkpoint, save
 from tools.finetuning.errors import TrainingError
 from tools.finetuning.objective import Losses, Objective, learn, measure
-from tools.finetuning.trainer import checkpoint, save
 from tools.finetuning.tree import Batch
 
 if TYPE_CHECKING:

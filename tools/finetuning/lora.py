@@ -84,6 +84,7 @@ def load_trainable(
     from transformers.utils.logging import disable_progress_bar
 
     from tools.finetuning.attention import BLOCKS
+    from tools.finetuning.lean import make_lean
 
     if init is not None and not (init / "adapter_model.safetensors").is_file():
         raise ModelError(f"{init}: no adapter_model.safetensors in it", "a pickle (.bin) is never loaded")
@@ -117,6 +118,7 @@ def load_trainable(
     for parameter in wrapped.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
+    make_lean(wrapped)
     if sum(p.numel() * p.element_size() for p in model.parameters()) > LARGE:
         wrapped.enable_input_require_grads()
         wrapped.gradient_checkpointing_enable()

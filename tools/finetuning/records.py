@@ -87,7 +87,11 @@ class Mix:
     """How records vary; shares are probabilities from 0 to 1.
 
     ``shuffle`` says whether types come in any order, ``max_types`` how many a
-    prompt shows at most.
+    prompt shows at most. ``many`` is the share of records with six and more
+    demonstrations, up to ``many_demonstrations``, drawn as they come: where
+    their entity lines count in the loss, each of them is an example for a fifth
+    of the tokens that a record of its own takes. ``lower`` and ``upper`` are the
+    shares of records written in one case, as queries and headlines are.
     """
 
     rename: float = 0.25
@@ -101,6 +105,10 @@ class Mix:
     verify: int = 2
     shuffle: bool = True
     max_types: int = 12
+    many: float = 0.0
+    many_demonstrations: int = 14
+    lower: float = 0.0
+    upper: float = 0.0
 
 
 def vary_labels(labels: LabelSet, mix: Mix, rng: random.Random) -> tuple[LabelSet, dict[str, str]]:
@@ -170,12 +178,10 @@ class RecordMaker:
         """A record over one gold text; its demonstrations are other texts of the corpus."""
         rng, mix = self._rng, self._mix
         labels, names = vary_labels(self._labels, mix, rng)
-        gold = self._gold[index]
+        chosen = self._demonstrations(index)
+        gold, *shots = self._in_one_case([self._gold[index], *(self._pool[i] for i in chosen)])
         renamed = _rename(gold, names)
-        demonstrations = tuple(
-            demonstration_view(self._pool[i].text, _rename(self._pool[i], names).spans, labels)
-            for i in self._demonstrations(index)
-        )
+        demonstrations = tuple(demonstration_view(g.text, _rename(g, names).spans, labels) for g in shots)
         shown = model_text(gold.text)
         views = label_views(labels)
         codes = labels.codes
@@ -205,23 +211,36 @@ class RecordMaker:
 
     def _demonstrations(self, index: int) -> list[int]:
         rng, mix = self._rng, self._mix
-        if rng.random() < mix.no_demonstrations:
+        many = bool(mix.many) and rng.random() < mix.many
+        if not many and rng.random() < mix.no_demonstrations:
             return []
-        wanted = rng.randint(1, mix.max_demonstrations)
+        wanted = rng.randint(6, mix.many_demonstrations) if many else rng.randint(1, mix.max_demonstrations)
         shown, text = self._pool, self._gold[index].text
         pool = [i for i in rng.sample(range(len(shown)), min(len(shown), 150)) if not self._own_pool or i != index]
         # A sentence of the passage itself would give the answer away.
         pool = [i for i in pool if shown[i].text != text and len(shown[i].text) < 220]
         pool = pool if self._own_pool else [i for i in pool if shown[i].text not in text]
-        if rng.random() < 0.6:
+        if rng.random() < (0.3 if many else 0.6):
             mine = self._words[index] if self._own_pool else frozenset(text.lower().split())
             pool.sort(key=lambda i: len(mine & self._words[i]) / (1 + len(self._words[i])) ** 0.5, reverse=True)
         # What a retriever returns mostly holds entities, as the collection of gold spans does.
-        pool = [i for i in pool if shown[i].spans or rng.random() < 0.3]
+        pool = [i for i in pool if many or shown[i].spans or rng.random() < 0.3]
         chosen = pool[:wanted][::-1]
-        while sum(len(shown[i].text) for i in chosen) > 2 * mix.max_characters:
+        while sum(len(shown[i].text) for i in chosen) > (5 if many else 2) * mix.max_characters:
             chosen = chosen[1:]
         return chosen
+
+    def _in_one_case(self, gold: list[Gold]) -> list[Gold]:
+        mix = self._mix
+        if not (mix.lower or mix.upper):
+            return gold
+        draw = self._rng.random()
+        change = str.lower if draw < mix.lower else str.upper if draw < mix.lower + mix.upper else None
+        if change is None:
+            return gold
+        changed = [Gold(change(g.text), g.spans) for g in gold]
+        # Some letters become two: offsets would no longer hold.
+        return changed if all(len(a.text) == len(b.text) for a, b in zip(gold, changed, strict=True)) else gold
 
     def _candidates(self, shown: str, gold: Gold, codes: dict[str, str]) -> list[tuple[Span, str]]:
         rng, mix = self._rng, self._mix
