@@ -30,6 +30,10 @@ class CampaignConfig(BaseModel):
     """Show no suggestions with audit documents, so that they do not lean towards the models."""
     overlap: Fraction = 0.0
     """Share of the documents that two annotators are to label."""
+    longest: Annotated[int, Field(ge=0)] = 1500
+    """Documents of more characters are asked passage by passage, cut where sentences end; 0 asks them whole."""
+    cost_aware: bool = False
+    """Choose by gain a second, as far as the annotators' own timing tells what a document takes."""
     lease_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
     """How long a document stays with the annotator who opened it."""
     target_f1: Fraction | None = None

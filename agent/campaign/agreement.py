@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from tools.annotation.prediction import PassageResult
 from tools.metrics.agreement import Alpha, Annotated, PairF1, alpha, pair_f1
 from tools.metrics.intervals import Interval
 from tools.store import DocumentState, Store, Version
+from tools.store.ranges import covers, inside
 
 MODEL = "model:"
 QUORUM = f"{MODEL}quorum"
@@ -132,10 +133,13 @@ def agreement(store: Store, *, seed: int = 13, resamples: int = RESAMPLES) -> Ag
         resamples: How many draws.
     """
     documents: list[Annotated] = []
-    for document, _ in store.iter_gold():
-        spans = {version.annotator: version.spans for version in versions(store, document.id)}
-        if spans:
-            documents.append(Annotated(max(1, len(document.text)), spans))
+    for document, gold in store.iter_gold(states=(DocumentState.DONE, DocumentState.IN_PROGRESS)):
+        if gold.state is DocumentState.DONE:
+            spans = {version.annotator: version.spans for version in versions(store, document.id)}
+            if spans:
+                documents.append(Annotated(max(1, len(document.text)), spans))
+        else:
+            documents += _parts(store, document.id)
     counts: dict[str, int] = {}
     for one in documents:
         for name in one.spans:
@@ -157,6 +161,24 @@ def agreement(store: Store, *, seed: int = 13, resamples: int = RESAMPLES) -> Ag
         _together(documents, [*people, *(name for name in names if name == QUORUM)], seed, resamples),
         len(store.resolutions()),
     )
+
+
+def _parts(store: Store, document_id: str) -> list[Annotated]:
+    """The parts of a document that people have finished, each as a text of its own."""
+    golds = [gold for name in store.annotators(document_id) if (gold := store.gold(document_id, name)) is not None]
+    golds = [gold for gold in golds if gold.source != REVIEW]
+    borders = sorted({edge for gold in golds for part in gold.ranges for edge in part})
+    models = model_versions(_latest(store, document_id))
+    found = []
+    for start, end in pairwise(borders):
+        spans = {gold.annotator: gold.spans for gold in golds if covers(gold.ranges, (start, end))}
+        if not spans:
+            continue
+        here = {name: inside(one, ((start, end),)) for name, one in {**spans, **models}.items()}
+        found.append(
+            Annotated(end - start, {name: tuple(s.shifted(-start) for s in one) for name, one in here.items()})
+        )
+    return found
 
 
 def _together(documents: Sequence[Annotated], names: Sequence[str], seed: int, resamples: int) -> Alpha | None:

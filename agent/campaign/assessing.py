@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from agent.campaign.curve import Outlook, Point, outlook
+from agent.campaign.pool import ranges_of, spans_in
 from agent.campaign.services import Services
 from agent.runs.output import whole_only
 from tools.annotation import Span
@@ -17,6 +18,7 @@ from tools.annotation.prediction import OutcomeKind, PassageResult
 from tools.metrics import ScoreTable, score
 from tools.metrics.intervals import Interval
 from tools.store import DocumentState, Item, Round, Store
+from tools.store.ranges import covers
 
 
 def answered_audit(store: Store, campaign: int) -> list[Item]:
@@ -67,7 +69,8 @@ def assess(services: Services, campaign: int, number: int, run: int) -> tuple[di
 def audit_table(store: Store, campaign: int, run: int, *, seed: int) -> tuple[ScoreTable | None, int]:
     """Scores of a run on the audit documents that have gold.
 
-    A document of which the run has nothing counts as one where nothing was found.
+    A document of which the run has nothing counts as one where nothing was found. Of a document that was drawn passage
+    by passage only these passages count, together as one document: mentions of one document are alike.
 
     Returns:
         The table (None without audit documents), and how many documents have a failed passage.
@@ -75,13 +78,21 @@ def audit_table(store: Store, campaign: int, run: int, *, seed: int) -> tuple[Sc
     gold: dict[str, tuple[Span, ...]] = {}
     found: dict[str, tuple[Span, ...]] = {}
     failed = 0
-    for item in answered_audit(store, campaign):
-        decided = store.gold(item.document_id)
-        if decided is None or decided.state is not DocumentState.DONE:
+    items = answered_audit(store, campaign)
+    parts = ranges_of(items)
+    for name in dict.fromkeys(item.document_id for item in items):
+        decided = store.gold(name)
+        if decided is None:
             continue
-        results = store.passage_results(run, item.document_id)
-        gold[item.document_id] = decided.spans
-        found[item.document_id] = predicted_spans(store, item.document_id, results)
+        asked = parts.get(name)
+        known = decided.state is DocumentState.DONE or (
+            asked is not None and all(covers(decided.ranges, part) for part in asked)
+        )
+        if not known:
+            continue
+        results = store.passage_results(run, name)
+        gold[name] = spans_in(decided.spans, parts, name)
+        found[name] = spans_in(predicted_spans(store, name, results), parts, name)
         failed += not results or any(result.outcome.kind is OutcomeKind.FAILED for result in results)
     return (score(gold, found, rng=seed), failed) if gold else (None, 0)
 

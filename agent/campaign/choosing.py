@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.campaign.pool import Place, open_places, parts_of, results_in
 from agent.campaign.services import Request, Settings
 from agent.runs.progress import Observer, Silent
+from tools.annotation.prediction import PassageResult
 from tools.demonstrations import Embedder
 from tools.errors import OutputError
-from tools.store import Item, Store
+from tools.store import DocumentState, Item, Store
+from tools.store.ranges import covers, touches
 
 POOL_FOLDER = "pool"
 SHARES = (1.0, 3.0, 1.0)
@@ -70,23 +73,20 @@ class StoreChooser:
         from tools.selection import Pool, SelectionOptions, SelectionState, select
 
         store, settings = self._store, self._settings
-        free = set(store.unlabelled(request.campaign))
-        if request.eligible is not None:
-            free &= set(request.eligible)
+        free = {place.id for place in open_places(store, request.campaign, settings.longest, request.eligible)}
         if not free:
             return []
-        held_out = store.audit_documents()
-        gold = {document.id for document, _ in store.iter_gold()} - held_out
-        texts = {document.id: document.text for document in store.documents()}
-        ids, listed = list(texts), list(texts.values())
+        places, listed, gold = self._pool()
+        ids = [place.id for place in places]
         pool = Pool.of(
             ids,
             texts=listed,
             embeddings=self._vectors.of(listed) if settings.strategy != "random" else None,
             labelled=[name for name in ids if name in gold],
             excluded=[name for name in ids if name not in free and name not in gold],
-            signals=self._signals(ids, request.run),
-            seconds=self._seconds(request.campaign, texts),
+            signals=self._signals(places, request.run),
+            seconds=self._seconds(request.campaign, listed),
+            groups=[place.document_id for place in places] if any(place.part for place in places) else None,
         )
         options = SelectionOptions(
             audit=settings.audit,
@@ -95,6 +95,7 @@ class StoreChooser:
             campaign_total=self._total(),
             campaign_done=request.done,
             measure="mixed",
+            cost_aware=settings.cost_aware,
         )
         rng = np.random.default_rng([settings.seed, request.campaign, request.round])
         # What it computed last time saves time and changes nothing; it may be deleted.
@@ -106,36 +107,72 @@ class StoreChooser:
         twice = random.Random(f"{settings.seed}/overlap/{request.campaign}/{request.round}")
         return [
             Item(
-                document_id=pick.id,
+                document_id=places[pick.row].document_id,
                 round=request.round,
                 position=pick.position,
                 audit=pick.audit,
                 wanted=2 if twice.random() < settings.overlap else 1,
                 reason=plain(pick.reason.to_dict()),
+                part=places[pick.row].part,
             )
             for pick in found.picks
         ]
 
-    def _signals(self, ids: Sequence[str], run: int) -> dict[str, NDArray[np.float64]]:
-        """How uncertain the models were of each document of the latest run."""
+    def _pool(self) -> tuple[list[Place], list[str], set[str]]:
+        """All documents and passages of long ones, their texts, and the ids of those whose gold models are shown."""
+        store, longest = self._store, self._settings.longest
+        golds = {
+            document.id: gold.ranges if gold.state is DocumentState.IN_PROGRESS else ((0, len(document.text)),)
+            for document, gold in store.iter_gold(states=(DocumentState.DONE, DocumentState.IN_PROGRESS))
+        }
+        audited = store.audit_parts()
+        places: list[Place] = []
+        texts: list[str] = []
+        labelled: set[str] = set()
+        for document in store.documents():
+            long = bool(longest) and len(document.text) > longest
+            for start, end in parts_of(document, longest) if long else ((0, len(document.text)),):
+                places.append(Place(document.id, (start, end) if long else None))
+                texts.append(document.text[start:end])
+                done = document.id in golds and covers(golds[document.id], (start, end))
+                if done and not touches(audited.get(document.id, ()), (start, end)):
+                    labelled.add(places[-1].id)
+        return places, texts, labelled
+
+    def _signals(self, places: Sequence[Place], run: int) -> dict[str, NDArray[np.float64]]:
+        """How uncertain the models were of each document, or passage of one, of the latest run."""
         from tools.selection.signals import signals_for
 
         if not run:
             return {}
-        return signals_for(ids, ((document.id, results) for document, results in self._store.iter_results(run)))
+        of: dict[str, list[Place]] = {}
+        for place in places:
+            of.setdefault(place.document_id, []).append(place)
+        seen: list[tuple[str, list[PassageResult]]] = []
+        for document, results in self._store.iter_results(run):
+            for place in of.get(document.id, ()):
+                found = results_in(results, place.part)
+                # A result does not say where its passage lay, and a run may have extracted only some of a document: a
+                # part without any candidate was not reached, or nothing is to be decided in it. Neither is uncertain.
+                if place.part is None or any(one.entities or one.rejected for one in found):
+                    seen.append((place.id, found))
+        return signals_for([place.id for place in places], seen)
 
-    def _seconds(self, campaign: int, texts: Mapping[str, str]) -> NDArray[np.float64] | None:
-        """What each document is expected to take, learned from the annotators' own timing; None before there is any."""
+    def _seconds(self, campaign: int, texts: Sequence[str]) -> NDArray[np.float64] | None:
+        """What each item is expected to take, learned from the annotators' own timing.
+
+        Before there is enough of it: None, or where choices go by it, what a careful reader takes.
+        """
         from tools.selection import Timing, TimingModel
 
         timings = [
-            Timing(len(texts[visit.document_id]), 0, visit.seconds)
+            Timing(visit.chars, 0, visit.seconds)
             for visit in self._store.visits(campaign)
-            if visit.seconds and not visit.skipped and visit.document_id in texts
+            if visit.seconds and not visit.skipped
         ]
-        if len(timings) < LEAST_TIMINGS:
+        if len(timings) < LEAST_TIMINGS and not self._settings.cost_aware:
             return None
-        return TimingModel.fit(timings).seconds([len(text) for text in texts.values()])
+        return TimingModel.fit(timings).seconds([len(text) for text in texts])
 
 
 def plain(value: Any) -> Any:

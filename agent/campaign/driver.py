@@ -21,6 +21,7 @@ from agent.config import ProjectConfig
 from agent.runs.progress import Observer, Silent
 from tools.annotation import LabelSet
 from tools.store import Campaign, CampaignState, Round, RoundState, Store
+from tools.store.ranges import inside
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.sqlite import SqliteSaver
@@ -153,6 +154,8 @@ class Session:
         while items := labelling.lease(store, oracle.annotator, 16, only=oracle.gold.keys()):
             for item in items:
                 spans = oracle.answer(store.document(item.document_id))
+                if item.part is not None:
+                    spans = inside(spans, (item.part,))
                 labelling.answer(store, item.document_id, spans, oracle.annotator, source="oracle")
 
     def _tell(self, began: float, first: int) -> None:

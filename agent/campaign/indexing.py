@@ -13,20 +13,25 @@ from tools.demonstrations.gold import demonstrations_of
 from tools.demonstrations.records import content_digest
 from tools.errors import DemonstrationIndexError
 from tools.store import Store
+from tools.store.teaching import taught
 
 
 def demonstrations(store: Store, labels: LabelSet) -> Iterator[Demonstration]:
-    """What the models may be shown: the gold that counts, without audit documents and evaluation splits.
+    """What the models may be shown: the gold that counts, without what the audit drew and evaluation splits.
 
     Spans of types that the label set does not have any more are left out.
     """
-    held_out = store.audit_documents()
     known = set(labels.names)
-    for document, gold in store.iter_gold():
-        if document.id not in held_out:
-            for one in demonstrations_of(document, gold.spans):
-                if may_demonstrate(one.split):
-                    yield replace(one, spans=tuple(span for span in one.spans if span.label in known))
+    for piece in taught(store):
+        for one in demonstrations_of(piece.document, piece.spans):
+            if may_demonstrate(one.split):
+                # A document is never shown its own gold, nor a passage that of its own document.
+                yield replace(
+                    one,
+                    document_id=piece.parent.id,
+                    document_hash=piece.parent.hash,
+                    spans=tuple(span for span in one.spans if span.label in known),
+                )
 
 
 class StoreIndexer:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from agent.campaign.pool import results_in
 from tools.annotation import Span
 from tools.annotation.prediction import Entity, PassageResult
 from tools.errors import InputError
-from tools.store import Campaign, CampaignState, DocumentState, Item, RoundState, Store, Version
+from tools.store import CampaignState, DocumentState, Gold, Item, RoundState, Store, Version
 from tools.store.campaigns import LEASE_SECONDS
+from tools.store.ranges import Range, covers, inside
 
 RUN_KIND = "campaign"
 
@@ -84,12 +87,12 @@ def answer(
 ) -> int:
     """Record that an annotator has finished an item; durable when this returns.
 
-    Giving the same answer again changes nothing.
+    Giving the same answer again changes nothing. Where a part of the document is asked, the answer is about that part.
 
     Args:
         store: Open for writing.
         document_id: The document.
-        spans: All its mentions; none says: reviewed, nothing here.
+        spans: All its mentions (all in the part that is asked), document offsets; none says: reviewed, nothing here.
         annotator: Who.
         seconds: How long it took; None where nobody measured.
         source: Where the spans come from.
@@ -98,18 +101,29 @@ def answer(
         The number of the event; 0 where the store had the same answer.
 
     Raises:
-        InputError: The document is not asked in the latest campaign, or a span cannot be gold.
+        InputError: The document is not asked in the latest campaign, or a span cannot be gold or lies outside the part.
     """
-    campaign = _asked(store, document_id)
+    item = _asked(store, document_id)
     wanted = tuple(sorted(set(spans)))
+    campaign = item.campaign
     with store.transaction():
         known = store.gold(document_id, annotator)
-        if known is not None and known.state is DocumentState.DONE and known.spans == wanted:
-            store.record_visit(campaign.id, document_id, annotator, seconds=None)
+        if known is not None and _same(known, wanted, item.part):
+            store.record_visit(campaign, document_id, annotator, seconds=None)
             return 0
-        event = store.set_gold(document_id, wanted, annotator, source)
-        store.record_visit(campaign.id, document_id, annotator, seconds=seconds)
+        if item.part is None:
+            event = store.set_gold(document_id, wanted, annotator, source)
+        else:
+            event = store.set_passage(document_id, wanted, item.part, annotator, source)
+        store.record_visit(campaign, document_id, annotator, seconds=seconds)
     return event
+
+
+def _same(known: Gold, wanted: tuple[Span, ...], part: Range | None) -> bool:
+    done = known.state is DocumentState.DONE
+    if part is None:
+        return done and known.spans == wanted
+    return (done or covers(known.ranges, part)) and inside(known.spans, (part,)) == wanted
 
 
 def skip(store: Store, document_id: str, annotator: str, *, seconds: float | None = None) -> None:
@@ -118,7 +132,7 @@ def skip(store: Store, document_id: str, annotator: str, *, seconds: float | Non
     Raises:
         InputError: The document is not asked in the latest campaign.
     """
-    store.record_visit(_asked(store, document_id).id, document_id, annotator, seconds=seconds, skipped=True)
+    store.record_visit(_asked(store, document_id).campaign, document_id, annotator, seconds=seconds, skipped=True)
 
 
 def why(store: Store, document_id: str) -> Item | None:
@@ -145,7 +159,7 @@ def suggestions(store: Store, document_id: str, *, blind_audit: bool = True) -> 
     item = why(store, document_id)
     if item is not None and item.audit and item.open and blind_audit:
         return ()
-    found = predictions(store, document_id)
+    found = results_in(predictions(store, document_id), None if item is None else item.part)
     return tuple(sorted((e for result in found for e in result.entities), key=lambda entity: entity.span))
 
 
@@ -176,10 +190,16 @@ def resolve(
     return store.record_resolution(document_id, reviewer, versions, decision, reason)
 
 
-def _asked(store: Store, document_id: str) -> Campaign:
+class _Asked(NamedTuple):
+    campaign: int
+    part: Range | None
+
+
+def _asked(store: Store, document_id: str) -> _Asked:
     campaign = store.campaign()
     if campaign is None:
         raise InputError("there is no campaign in this project", "begin one with: quorum run")
-    if store.item(campaign.id, document_id) is None:
+    item = store.item(campaign.id, document_id)
+    if item is None:
         raise InputError(f"campaign {campaign.id} does not ask document {document_id!r}", "see: quorum run")
-    return campaign
+    return _Asked(campaign.id, item.part)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from typing import Any, TypedDict
 
@@ -17,12 +17,14 @@ from langgraph.types import interrupt
 from agent.campaign import labelling
 from agent.campaign.assessing import answered_audit, assess, labelled
 from agent.campaign.policy import stops
+from agent.campaign.pool import Place, open_places, ranges_of
 from agent.campaign.services import Request, Services
 from agent.campaign.state import CampaignGraphState, StopReason
 from agent.runs.errors import RunInterrupted
 from tools.annotation import Span
 from tools.errors import InputError, QuorumError
-from tools.store import RoundState
+from tools.store import Item, RoundState
+from tools.store.ranges import Range
 
 Update = dict[str, Any]
 Node = Callable[[CampaignGraphState, Runtime[Services]], Update]
@@ -47,12 +49,14 @@ class Question(TypedDict):
         campaign: The campaign's number.
         round: The round's number.
         items: Documents that nobody has dealt with, in order.
+        parts: Document id to the start and end of what is asked of it, where that is not the whole document.
         refused: Document id to what was wrong with the answer given before.
     """
 
     campaign: int
     round: int
     items: list[str]
+    parts: dict[str, list[int]]
     refused: dict[str, str]
 
 
@@ -94,10 +98,11 @@ def _chosen(batch: list[str], labels: int) -> Update:
 def suggest(state: CampaignGraphState, runtime: Runtime[Services]) -> Update:
     """Extract the batch, so that a person starts from suggestions; without models they start from nothing."""
     services = runtime.context
-    audit = {item.document_id for item in services.store.items(state["campaign"], state["round"]) if item.audit}
+    items = services.store.items(state["campaign"], state["round"])
+    audit = {item.document_id for item in items if item.audit}
     shown = [name for name in state.get("batch", []) if name not in audit or not services.settings.blind_audit]
     if shown:
-        _predicted(services, state, "suggest", shown)
+        _predicted(services, state, "suggest", shown, ranges_of(items))
     return {}
 
 
@@ -108,14 +113,23 @@ def ask(state: CampaignGraphState, runtime: Runtime[Services]) -> Update:
     ``seconds``; null says that the store has it already.
     """
     items = runtime.context.store.items(state["campaign"], state["round"])
-    waiting = [item.document_id for item in items if item.open]
+    waiting = [item for item in items if item.open]
     if not waiting:
         return {"answers": {}}
-    question = Question(
-        campaign=state["campaign"], round=state["round"], items=waiting, refused=state.get("refused", {})
-    )
+    question = question_of(state["campaign"], state["round"], waiting, state.get("refused", {}))
     given = interrupt(question)
     return {"answers": dict(given) if isinstance(given, Mapping) else {}}
+
+
+def question_of(campaign: int, number: int, waiting: Sequence[Item], refused: Mapping[str, str]) -> Question:
+    """What the interrupt shows of the items that wait."""
+    return Question(
+        campaign=campaign,
+        round=number,
+        items=[item.document_id for item in waiting],
+        parts={item.document_id: list(item.part) for item in waiting if item.part is not None},
+        refused=dict(refused),
+    )
 
 
 def record(state: CampaignGraphState, runtime: Runtime[Services]) -> Update:
@@ -182,20 +196,29 @@ def extract(state: CampaignGraphState, runtime: Runtime[Services]) -> Update:
     """Extract the audit documents, and as much of the pool as choosing by uncertainty needs."""
     services = runtime.context
     store, settings, campaign = services.store, services.settings, state["campaign"]
-    wanted = [item.document_id for item in answered_audit(store, campaign)]
+    wanted: list[Place | Item] = [*answered_audit(store, campaign)]
     done = sum(bool(item.answers) for item in store.items(campaign) if not item.audit)
     more = len(store.items(campaign)) < settings.rule.budget
     if more and settings.uncertainty_pool and services.chooser.needs_predictions(done):
-        pool = [name for name in store.unlabelled(campaign) if services.eligible is None or name in services.eligible]
+        pool = list(open_places(store, campaign, settings.longest, services.eligible))
         rng = random.Random(f"{settings.seed}/uncertain/{state['round']}")
         wanted += pool if len(pool) <= settings.uncertainty_pool else rng.sample(pool, settings.uncertainty_pool)
-    return {"run": _predicted(services, state, "extract", wanted) if wanted else 0}
+    if not wanted:
+        return {"run": 0}
+    names = list(dict.fromkeys(place.document_id for place in wanted))
+    return {"run": _predicted(services, state, "extract", names, ranges_of(wanted))}
 
 
-def _predicted(services: Services, state: CampaignGraphState, purpose: str, wanted: list[str]) -> int:
+def _predicted(
+    services: Services,
+    state: CampaignGraphState,
+    purpose: str,
+    wanted: list[str],
+    parts: Mapping[str, Sequence[Range]],
+) -> int:
     """The run that holds the predictions; 0 where models cannot be had and labelling goes on without."""
     try:
-        return services.predictor.predict(state["campaign"], state["round"], purpose, wanted)
+        return services.predictor.predict(state["campaign"], state["round"], purpose, wanted, parts)
     except QuorumError as error:
         if services.strict or isinstance(error, RunInterrupted):
             raise
@@ -225,15 +248,13 @@ def measure(state: CampaignGraphState, runtime: Runtime[Services]) -> Update:
 
 def _human_seconds(services: Services, campaign: int, number: int) -> float | None:
     """What people spent on the round's items; None where nobody measured."""
-    items = {item.document_id for item in services.store.items(campaign, number)}
-    spent = [v.seconds for v in services.store.visits(campaign) if v.document_id in items and v.seconds is not None]
+    spent = [v.seconds for v in services.store.visits(campaign) if v.round == number and v.seconds is not None]
     return round(sum(spent), 3) if spent else None
 
 
 def pool_left(services: Services, campaign: int) -> int:
-    """How many documents could still be asked."""
-    eligible = services.eligible
-    return sum(eligible is None or name in eligible for name in services.store.unlabelled(campaign))
+    """How many documents and passages could still be asked."""
+    return sum(1 for _ in open_places(services.store, campaign, services.settings.longest, services.eligible))
 
 
 @timed

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +27,7 @@ from tools.annotation import Document, LabelSet, Passage
 from tools.annotation.chunking import chunk
 from tools.demonstrations import DemonstrationIndex, Embedder
 from tools.store import RunState, Store
+from tools.store.ranges import Range, touches
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
@@ -82,7 +84,14 @@ class StorePredictor:
         self.close()
         self._config, self._identity = config, dict(identity)
 
-    def predict(self, campaign: int, round_number: int, purpose: str, document_ids: Sequence[str]) -> int:
+    def predict(
+        self,
+        campaign: int,
+        round_number: int,
+        purpose: str,
+        document_ids: Sequence[str],
+        parts: Mapping[str, Sequence[Range]] | None = None,
+    ) -> int:
         """Extract documents that are not extracted yet for a purpose of a round.
 
         Args:
@@ -90,6 +99,7 @@ class StorePredictor:
             round_number: The round's number.
             purpose: ``suggest`` or ``extract``.
             document_ids: In the order in which they are worked on.
+            parts: Of these documents only the passages that lie in these parts are extracted.
 
         Returns:
             The run's number.
@@ -99,13 +109,17 @@ class StorePredictor:
         """
         run = self._run(campaign, round_number, purpose)
         wanted = list(dict.fromkeys(document_ids))
-        missing = [name for name in wanted if not self._store.passage_results(run, name)]
+        asked = parts or {}
+        there = {name: {one.index for one in self._store.passage_results(run, name)} for name in wanted}
+        # Of a document that is wanted whole any result says that it is done; of one wanted in part, passages count.
+        missing = [name for name in wanted if name in asked or not there[name]]
         if missing:
             engines = self._opened()
             assert self._portal is not None
             try:
                 # An empty context: the extraction graph must not take itself for a part of the campaign's.
-                contextvars.Context().run(self._portal.call, self._extract, run, missing, engines)
+                work = _Work(missing, asked, there)
+                contextvars.Context().run(self._portal.call, self._extract, run, work, engines)
             except BaseException:
                 self._store.finish_run(run, RunState.STOPPED)
                 raise
@@ -135,7 +149,7 @@ class StorePredictor:
                 raise
         return self._engines
 
-    async def _extract(self, run: int, names: Sequence[str], engines: Mapping[str, Engine]) -> None:
+    async def _extract(self, run: int, work: _Work, engines: Mapping[str, Engine]) -> None:
         from agent.extraction.quorum import Quorum
 
         config = self._config
@@ -149,42 +163,71 @@ class StorePredictor:
                 source = source_over(stack.enter_context(opened), config, count)
             quorum = Quorum(config, self._labels, engines, source, _calibrator(config))
             first = max(self._store.finished_parts(run), default=-1) + 1
-            progress = Progress(total=len(names))
+            progress = Progress(total=len(work.names))
 
             def record(part: Part, batch: Extracted) -> None:
                 usage = plain_usage(batch.usage)
                 self._store.record_part(run, first + part.number, part.fingerprint, batch.results, usage)
 
             scheduler = Scheduler(quorum, record, progress, config.run.in_flight, self._observer)
-            await scheduler.run(self._parts(names, quorum))
+            await scheduler.run(self._parts(work, quorum))
 
-    def _parts(self, names: Sequence[str], quorum: Quorum) -> Iterator[Part]:
-        """Whole documents only, so that a document with any result has all of them."""
+    def _parts(self, work: _Work, quorum: Quorum) -> Iterator[Part]:
+        """Whole documents (or all of what is wanted of them) only: a document with any result has all of them."""
         sizes = self._config.passages
 
         def passages(document: Document) -> Sequence[Passage]:
-            return chunk(
+            found = chunk(
                 document,
                 quorum.count_tokens,
                 max_tokens=sizes.max_tokens,
                 overlap_tokens=sizes.overlap_tokens,
                 context_tokens=sizes.context_tokens,
             )
+            return work.wanted_of(document.id, found)
 
         # Small enough that one can see it move, large enough that the engines are kept busy.
-        size = min(self._config.run.batch, max(4, -(-len(names) // 8)))
+        size = min(self._config.run.batch, max(4, -(-len(work.names) // 8)))
         number = 0
         batch: list[Document] = []
         held = 0
-        for name in names:
+        for name in work.names:
             document = self._store.document(name)
+            count = len(passages(document))
+            if not count and name in work.parts:
+                continue  # all that is wanted of it is there
             batch.append(document)
-            held += max(1, len(passages(document)))
+            held += max(1, count)
             if held >= size:
                 yield from _numbered(batch, passages, held, number)
                 number, batch, held = number + 1, [], 0
         if batch:
             yield from _numbered(batch, passages, held, number)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is to be extracted.
+
+    Attributes:
+        names: Documents.
+        parts: Of these only the passages that lie in these parts.
+        there: Passages that the run has already, by document.
+    """
+
+    names: Sequence[str]
+    parts: Mapping[str, Sequence[Range]]
+    there: Mapping[str, set[int]]
+
+    def wanted_of(self, name: str, passages: Sequence[Passage]) -> Sequence[Passage]:
+        """The passages of a document that are wanted and not there."""
+        if name not in self.parts:
+            return passages
+        return [
+            one
+            for one in passages
+            if one.index not in self.there[name] and touches(self.parts[name], (one.start, one.end))
+        ]
 
 
 def _numbered(

@@ -24,7 +24,10 @@ class Settings:
         audit: Share drawn at random.
         blind_audit: No suggestions for these.
         overlap: Share that two annotators label.
-        uncertainty_pool: The most pool documents extracted a round.
+        lease_minutes: How long a document stays with whoever opened it.
+        longest: Characters beyond which a document is asked passage by passage; 0 never.
+        cost_aware: Whether choices go by gain a second.
+        uncertainty_pool: The most pool documents (or passages) extracted a round.
         suggest: Whether a batch is extracted before it is asked.
         train_every: New labels after which an adapter is trained; 0 for never.
         seed: Where chance begins.
@@ -38,6 +41,9 @@ class Settings:
     audit: float
     blind_audit: bool
     overlap: float
+    lease_minutes: float
+    longest: int
+    cost_aware: bool
     uncertainty_pool: int
     suggest: bool
     train_every: int
@@ -90,8 +96,22 @@ class Indexer(Protocol):
 class Predictor(Protocol):
     """Extracts documents of the store into a run of the store."""
 
-    def predict(self, campaign: int, round_number: int, purpose: str, document_ids: Sequence[str]) -> int:
+    def predict(
+        self,
+        campaign: int,
+        round_number: int,
+        purpose: str,
+        document_ids: Sequence[str],
+        parts: Mapping[str, Sequence[tuple[int, int]]] | None = None,
+    ) -> int:
         """Extract what is not extracted yet; the run's number.
+
+        Args:
+            campaign: The campaign's number.
+            round_number: The round's number.
+            purpose: ``suggest`` or ``extract``.
+            document_ids: Which documents.
+            parts: Of these documents only these parts are wanted; of the others everything.
 
         Raises:
             QuorumError: The models cannot be had, or too few answer. What was recorded is kept.

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agent.campaign import labelling, nodes
 from agent.campaign.assessing import answered_audit, assess, labelled
 from agent.campaign.errors import CampaignError
+from agent.campaign.pool import ranges_of
 from agent.campaign.services import Request, Services
 from agent.campaign.settings import plain_settings
 from tools.annotation import model_text
@@ -152,12 +153,7 @@ class _Steps:
             raise CampaignError("no batch is open", "give document_ids, for example those of select_documents")
         refused: dict[str, str] = {}
         if batch.waiting and _in_a_graph():
-            question = nodes.Question(
-                campaign=self._campaign,
-                round=batch.round,
-                items=[item.document_id for item in batch.waiting],
-                refused={},
-            )
+            question = nodes.question_of(self._campaign, batch.round, batch.waiting, {})
             answers = interrupt(question)
             if isinstance(answers, Mapping):
                 refused = nodes.take_answers(self._services, question["items"], answers)
@@ -212,10 +208,11 @@ class _Steps:
 
     def assess(self, given: AssessArgs) -> Json:
         store, number = self._services.store, self._round
-        names = [item.document_id for item in answered_audit(store, self._campaign)]
+        audited = answered_audit(store, self._campaign)
+        names = list(dict.fromkeys(item.document_id for item in audited))
         if not names:
             raise CampaignError("no audit document is labelled yet", "only documents drawn at random can be assessed")
-        run = self._services.predictor.predict(self._campaign, number, "extract", names)
+        run = self._services.predictor.predict(self._campaign, number, "extract", names, ranges_of(audited))
         report, _ = assess(self._services, self._campaign, number, run)
         shown = ("labels", "f1", "f1_interval", "precision", "recall", "audit_documents", "by_label", "outlook")
         return {key: report[key] for key in shown if key in report}
@@ -266,4 +263,5 @@ def _named(name: str, number: int, position: int) -> Item:
 
 
 def _item_json(item: Item) -> dict[str, Any]:
-    return {"document_id": readable(item.document_id), "audit": item.audit, "reason": dict(item.reason)}
+    part = {} if item.part is None else {"start": item.part[0], "end": item.part[1]}
+    return {"document_id": readable(item.document_id), **part, "audit": item.audit, "reason": dict(item.reason)}

@@ -41,7 +41,8 @@ def test_a_simulation_and_its_table(tmp_path: Path) -> None:
     gold = gold_file(tmp_path / "gold.jsonl")
     status, out, err = quorum("run", "-p", config.root, "--oracle", gold, "--budget", "18", "--strategy", "random")
     assert status == 0, err
-    rows = [line.split("\t") for line in out.splitlines()]
+    heads, *rows = [line.split("\t") for line in out.splitlines()]
+    assert heads[0] == "round"
     assert [row[:2] for row in rows] == [["1", "6"], ["2", "12"], ["3", "18"]]
     for row in rows:
         low, f1, high = float(row[4]), float(row[3]), float(row[5])
@@ -305,7 +306,7 @@ def test_status_and_rebuild_know_the_campaign(tmp_path: Path) -> None:
     config = make_project(tmp_path / "p")
     simulate(config, budget=12)
     status, out, err = quorum("status", "-p", config.root)
-    assert status == 0 and "campaign   1, round 2: 12 labelled, stopped (budget)" in out
+    assert status == 0 and "campaign\t1, round 2: 12 labelled, stopped (budget)" in out
     with opened(config, budget=15) as session:
         session.advance()
     status, out, err = quorum("status", "-p", config.root)

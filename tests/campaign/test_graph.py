@@ -176,6 +176,36 @@ def test_killed_at_a_node_it_asks_nothing_twice_and_loses_nothing(
     assert max(counted.values()) == 1 and len(counted) in (23, 24)
 
 
+EVERYTHING: dict[str, Any] = {"suggest": True, "train_every": 6, "budget": 18}
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory, processes: Any) -> tuple[dict[str, Any], str]:
+    folder = tmp_path_factory.mktemp("everything") / "p"
+    config = make_project(folder)
+    process = processes.Process(target=work, args=(folder,), kwargs=EVERYTHING)
+    process.start()
+    process.join()
+    return picture(config), (folder / "trained.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("node", "moment"), [(n, m) for n in ("suggest", "train") for m in ("before", "after")])
+def test_killed_at_a_step_that_is_optional(
+    tmp_path: Path, everything: tuple[dict[str, Any], str], processes: Any, node: str, moment: str
+) -> None:
+    """Suggestions and training switched on: killed there and run again, all is as if nothing had been."""
+    folder = tmp_path / "p"
+    config = make_project(folder)
+    for kill, status in (((node, moment, 2), -signal.SIGKILL), (None, 0)):
+        process = processes.Process(target=work, args=(folder, kill), kwargs=EVERYTHING)
+        process.start()
+        process.join()
+        assert process.exitcode == status
+    assert (picture(config), (folder / "trained.log").read_text(encoding="utf-8")) == everything
+    assert max(Counter(_confirmed(tmp_path)).values()) == 1
+
+
 def _confirmed(folder: Path) -> list[str]:
     log = folder / "p" / "confirmed.log"
     return log.read_text(encoding="utf-8").split() if log.exists() else []

@@ -18,6 +18,7 @@ from agent.campaign import labelling, nodes
 from agent.campaign.driver import Session, Status, settings_of
 from agent.campaign.opening import project_campaign
 from agent.campaign.oracle import Oracle
+from agent.campaign.training import ProjectTrainer
 from agent.config import ProjectConfig
 from agent.engines.protocol import Engine
 from agent.runs.progress import Observer
@@ -230,9 +231,24 @@ def _killing_call(owner: Any, name: str, calls: int, marker: Path) -> None:
     setattr(owner, name, run)
 
 
-def work(folder: Path, kill: tuple[str, str, int] | None = None) -> dict[str, Any]:
+def _trained(folder: Path) -> None:
+    """Training that leaves a line a round, and finds it when it is asked again."""
+
+    def train(self: ProjectTrainer, campaign: int, round_number: int) -> str:
+        log, line = folder / "trained.log", f"{campaign}-{round_number}"
+        if line not in (log.read_text(encoding="utf-8").split() if log.exists() else []):
+            with log.open("a", encoding="utf-8") as stream:
+                stream.write(line + "\n")
+        return f"trained {line}"
+
+    ProjectTrainer.train = train  # type: ignore[method-assign]
+
+
+def work(folder: Path, kill: tuple[str, str, int] | None = None, **given: Any) -> dict[str, Any]:
     """Simulate a campaign; answers that were confirmed are logged. With ``kill`` the process dies there, once."""
     config = ProjectConfig.load(folder, environment={})
+    if given.get("train_every"):
+        _trained(folder)
     marker, log = folder / "killed", folder / "confirmed.log"
     record = labelling.answer
 
@@ -253,7 +269,7 @@ def work(folder: Path, kill: tuple[str, str, int] | None = None) -> dict[str, An
 
                 owners = {"labelling": labelling, "store": Store, "index": DemonstrationIndex}
                 _killing_call(owners[where], moment, number, marker)
-        status = simulate(config)
+        status = simulate(config, **given)
     finally:
         labelling.answer = record
     return {"labels": status.labels, "stop": status.stop}

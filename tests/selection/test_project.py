@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_picks_are_printed_with_their_reasons(project: Path) -> None:
     for one in found["picks"]:
         text = LONG if one["document"] == "long" else TEXTS[int(one["document"][1:])]
         assert one["text"] == text[one["start"] : one["end"]]
-        assert one["why"].startswith(one["reason"]["stage"])
+        assert one["why"].startswith(one["reason"]["meaning"]) and re.search(r"\d", one["why"])
     assert not {"d0", "d1", "held", "blank"} & {one["document"] for one in found["picks"]}
     assert any("no item has the models' perplexity" in line for line in found["notes"])
     assert "1 blank documents are left out" in found["notes"]
@@ -100,7 +101,8 @@ def test_uncertainty_comes_from_the_last_run(project: Path) -> None:
 def test_a_table_for_people(project: Path) -> None:
     status, out, err = quorum("select", "--project", project, "-n", "4", "-s", "random", "--audit", "0.5")
     assert status == 0
-    rows = [line.split("\t") for line in out.splitlines()]
+    head, *rows = [line.split("\t") for line in out.splitlines()]
+    assert head == ["#", "id", "audit", "seconds", "text", "why"]
     assert [row[0] for row in rows] == ["1", "2", "3", "4"]
     assert sum(row[2] == "audit" for row in rows) == 2
     assert "4 items of 26 unlabelled by random, 2 of them for the audit" in err

@@ -217,7 +217,9 @@ def _walk(folder: Path, endings: tuple[str, ...]) -> Iterator[Source]:
             count += 1
             yield _source(path, path.relative_to(folder).as_posix())
     if not count:
-        raise InputError(f"{folder}: no file here can be read", f"put files ending in {', '.join(endings)} there")
+        raise InputError(
+            f"{folder}: no file here can be read", f"put files ending in {', '.join(dict.fromkeys(endings))} there"
+        )
 
 
 def _pairs(folder: Path) -> Iterator[Source]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from tools.annotation.document import Document
 from tools.annotation.prediction import DocumentResult
 from tools.formats.items import Annotated, Layer, Mention
 from tools.store import DocumentState, Gold, Store
+from tools.store.teaching import part_of
 
 EVERYBODY = "all"
 
@@ -20,28 +22,41 @@ def gold_items(store: Store, annotator: str = "", *, undecided: bool = False) ->
         annotator: Whose decisions; empty for those that count (the one finished
             last), ``all`` for everybody's, a layer each.
         undecided: Also documents that nobody (or not this annotator) has finished.
+
+    Yields:
+        Finished documents. Of one that is finished in parts, each part as a document of its own
+        (``DOCUMENT#START-END``, its place in ``meta``): a reader who knows nothing of parts must not take the rest
+        for text without mentions.
     """
     who = None if annotator in ("", EVERYBODY) else annotator
-    decided = store.iter_gold(who)
+    decided = store.iter_gold(who, (DocumentState.DONE, DocumentState.IN_PROGRESS))
     if not undecided:
         for document, gold in decided:
-            yield _decided(store, document, gold, everybody=annotator == EVERYBODY)
+            yield from _decided(store, document, gold, everybody=annotator == EVERYBODY)
         return
     waiting = next(decided, None)
     for document in store.documents():
-        if waiting is None or waiting[0].id != document.id:
+        here = waiting if waiting is not None and waiting[0].id == document.id else None
+        if here is None or here[1].state is not DocumentState.DONE:
             yield Annotated(document)
-        else:
-            yield _decided(store, *waiting, everybody=annotator == EVERYBODY)
+        if here is not None:
+            yield from _decided(store, *here, everybody=annotator == EVERYBODY)
             waiting = next(decided, None)
 
 
-def _decided(store: Store, document: Document, gold: Gold, *, everybody: bool) -> Annotated:
+def _decided(store: Store, document: Document, gold: Gold, *, everybody: bool) -> Iterator[Annotated]:
+    if gold.state is not DocumentState.DONE:
+        for part in gold.ranges:
+            here = tuple(mark for mark in gold.marks if part[0] <= mark.span.start and mark.span.end <= part[1])
+            moved = tuple(replace(mark, span=mark.span.shifted(-part[0])) for mark in here)
+            piece = replace(gold, marks=moved, state=DocumentState.DONE, ranges=())
+            yield Annotated(part_of(document, part), (_layer(piece),))
+        return
     golds = [gold]
     if everybody:
         every = (store.gold(document.id, name) for name in store.annotators(document.id))
         golds = [found for found in every if found is not None and found.state is DocumentState.DONE]
-    return Annotated(document, tuple(map(_layer, golds)))
+    yield Annotated(document, tuple(map(_layer, golds)))
 
 
 def _layer(gold: Gold) -> Layer:

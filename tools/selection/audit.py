@@ -8,12 +8,14 @@ reason says how many were drawn of how many: items of several batches are weight
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tools.selection.protocol import Rows
 
 NAME = "audit"
-MEANING = "drawn at random"
+MEANING = "drawn at random, for the estimates"
 
 
 def audit_count(budget: int, share: float, rng: np.random.Generator) -> int:
@@ -27,9 +29,24 @@ def audit_count(budget: int, share: float, rng: np.random.Generator) -> int:
     return min(budget, whole + int(rng.random() < exact - whole))
 
 
-def draw(rows: Rows, count: int, rng: np.random.Generator) -> Rows:
-    """A simple random sample of rows, in random order."""
-    return np.asarray(rng.choice(rows, count, replace=False), dtype=np.int64)
+def draw(rows: Rows, count: int, rng: np.random.Generator, groups: Sequence[str] | None = None) -> Rows:
+    """A simple random sample of rows, in random order.
+
+    Args:
+        rows: What can be drawn.
+        count: How many.
+        rng: Chance.
+        groups: One an item of the pool: what is drawn from a group that was drawn from already is put back. A group
+            that holds much of the pool is drawn from a little too rarely by that, where more than one is drawn.
+    """
+    if groups is None:
+        return np.asarray(rng.choice(rows, count, replace=False), dtype=np.int64)
+    found: dict[str, int] = {}
+    for row in rng.permutation(rows).tolist():
+        if len(found) == count:
+            break
+        found.setdefault(groups[row], row)
+    return np.asarray(list(found.values()), dtype=np.int64)
 
 
 def places(total: int, count: int, rng: np.random.Generator) -> set[int]:

@@ -77,7 +77,7 @@ def select(
     if budget > len(rows):
         notes.append(f"{budget:,} were asked for, {len(rows):,} are left: all of them are picked")
     budget = min(budget, len(rows))
-    drawn = audit.draw(rows, audit.audit_count(budget, options.audit, rng), rng)
+    drawn = audit.draw(rows, audit.audit_count(budget, options.audit, rng), rng, pool.groups)
     task = Task(
         pool=pool,
         options=options,
@@ -97,6 +97,8 @@ def select(
         many = f"{task.distinct.turned_down:,} near duplicates of other picks were passed over"
         short = budget - len(drawn) - len(choices)
         notes.append(many + (f"; {short:,} picks are missing for it" if short else ""))
+    if task.distinct.same_group and len(drawn) + len(choices) < budget:
+        notes.append("a document gives one passage a batch at most: the batch is smaller for it")
     picks = _picks(strategy, task, choices, drawn.tolist(), len(rows))
     return Selection(strategy, picks, tuple(dict.fromkeys(notes)), len(rows))
 
@@ -104,7 +106,8 @@ def select(
 def _picks(strategy: str, task: Task, choices: list[Choice], drawn: list[int], population: int) -> tuple[Pick, ...]:
     """Choices and audit items mixed, each with its reason."""
     facts = {"population": population, "drawn": len(drawn)}
-    audits = iter([Choice(row, audit.NAME, 0.0, audit.MEANING, facts) for row in drawn])
+    said = f"{audit.MEANING} ({len(drawn):,} of {population:,})"
+    audits = iter([Choice(row, audit.NAME, 0.0, said, facts) for row in drawn])
     chosen = iter(choices)
     total = len(choices) + len(drawn)
     at = audit.places(total, len(drawn), task.rng)

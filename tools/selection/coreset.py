@@ -20,11 +20,11 @@ from tools.selection.distances import Similarity
 from tools.selection.protocol import Floats, Rows
 from tools.selection.state import CoreState
 from tools.selection.task import Choice, Task
+from tools.selection.words import apart, odd
 from tools.selection.workers import workers
 
 NAME = "coreset"
 STAGE = "diversity"
-MEANING = "least similar to anything labelled or picked"
 _FRONT = 32_768
 _STEP = 512
 _BLOCK = 4096
@@ -176,7 +176,7 @@ def _greedy(task: Task, centres: Centres, wanted: int) -> list[Choice]:
         keys.close(row)
         if task.admit(row):
             score = float(centres.state.best[row]) / similarity.unit
-            found.append(Choice(row, STAGE, score, MEANING))
+            found.append(Choice(row, STAGE, score, apart(similarity, float(centres.state.best[row]))))
             centres.add(row)
             if len(found) % 10 == 0:
                 task.tell("choosing", len(found), wanted)
@@ -197,7 +197,7 @@ def _first(task: Task) -> Choice | None:
     for place in np.argsort(keys, kind="stable").tolist():
         if task.admit(int(rows[place])):
             score = float(mean[place]) / task.similarity.unit
-            return Choice(int(rows[place]), STAGE, score, "least similar to all others on average")
+            return Choice(int(rows[place]), STAGE, score, odd(task.similarity, float(mean[place])))
     return None
 
 

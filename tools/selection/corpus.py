@@ -16,7 +16,8 @@ from tools.selection.embeddings import EmbeddingCache
 from tools.selection.items import LONGEST, Item, items_of
 from tools.selection.protocol import Floats, Pool, Report
 from tools.selection.signals import signals_for
-from tools.store import DocumentState, Store
+from tools.store import DocumentState, Gold, Store
+from tools.store.ranges import Ranges, covers, touches
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,9 @@ def corpus_of(
 ) -> Corpus:
     """The pool of a project.
 
-    Documents that somebody has finished are labelled. Those that somebody has begun, flagged or leased, those of
-    evaluation splits, and a campaign's audit documents (which are never shown to the models, so that nothing is
-    covered by them) are excluded; blank ones are left out.
+    Documents that somebody has finished are labelled, and passages that somebody has finished. Documents that somebody
+    has begun otherwise, flagged or leased, those of evaluation splits, and what a campaign's audit has drawn (it is
+    never shown to the models, so that nothing is covered by it) are excluded; blank ones are left out.
 
     Args:
         store: The project's; only read.
@@ -66,16 +67,18 @@ def corpus_of(
         blank += not found
         if not may_demonstrate(str(document.meta.get("split", "train"))):
             held_out.add(document.id)
-    states = {
-        document.id: gold.state
+    golds = {
+        document.id: gold
         for document, gold in store.iter_gold(states=tuple(DocumentState))
         if gold.state is not DocumentState.NEW
     }
-    away = {name for name, state in states.items() if state is not DocumentState.DONE} | (held_out - set(states))
-    away |= store.audit_documents() | {lease.document_id for lease in store.leases()}
-    done = {name for name, state in states.items() if state is DocumentState.DONE} - away
-    labelled = [row for row, item in enumerate(items) if item.document_id in done]
-    excluded = [row for row, item in enumerate(items) if item.document_id in away]
+    states = golds.keys()
+    away = {name for name, gold in golds.items() if gold.state is not DocumentState.DONE and not gold.ranges}
+    away |= (held_out - set(states)) | {lease.document_id for lease in store.leases()}
+    audited = store.audit_parts()
+    known = [_known(item, golds.get(item.document_id), audited.get(item.document_id, ())) for item in items]
+    labelled = [n for n, item in enumerate(items) if known[n] == "labelled" and item.document_id not in away]
+    excluded = [n for n, item in enumerate(items) if known[n] == "away" or item.document_id in away]
     ids = [item.id for item in items]
     signals = signals_for(ids, _results(store, run, items)) if run is not None else {}
     vectors: NDArray[Any] | None = None
@@ -96,6 +99,18 @@ def corpus_of(
         seconds=_seconds(items, signals.get("suggestions"), timing or TimingModel()) if items else None,
     )
     return Corpus(pool, tuple(items), tuple(notes))
+
+
+def _known(item: Item, gold: Gold | None, audited: Ranges) -> str:
+    """What is known of an item: ``labelled``, ``away`` (partly finished, or of the audit), or nothing."""
+    here = (item.start, item.end)
+    if touches(audited, here):
+        return "away"
+    if gold is None or gold.state is DocumentState.NEW:
+        return ""
+    if gold.state is DocumentState.DONE or covers(gold.ranges, here):
+        return "labelled"
+    return "away" if touches(gold.ranges, here) else ""
 
 
 def _seconds(items: Sequence[Item], suggestions: Floats | None, timing: TimingModel) -> Floats:

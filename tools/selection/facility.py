@@ -17,9 +17,9 @@ from tools.selection.neighbours import graph_of
 from tools.selection.protocol import Floats
 from tools.selection.state import Graph
 from tools.selection.task import Choice, Task
+from tools.selection.words import brings
 
 NAME = "facility"
-MEANING = "adds most to how near everything is to something selected"
 FULL = 4000
 _BLOCK = 65_536
 
@@ -63,7 +63,8 @@ def choose(task: Task, wanted: int) -> list[Choice]:
             continue
         if not task.admit(row):
             continue
-        found.append(Choice(row, NAME, gain(row) / task.similarity.unit, MEANING))
+        worth = gain(row) / task.similarity.unit
+        found.append(Choice(row, NAME, worth, brings(worth)))
         select(row)
         task.tell("choosing", len(found), wanted)
     return found

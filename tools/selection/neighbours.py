@@ -85,7 +85,7 @@ def exact_graph(similarity: Similarity, k: int, zeros: Rows | None = None, repor
         for done in threads.map(compare, range(0, size, step)):
             if report is not None:
                 report("comparing all pairs", done, size)
-    return Graph(found, values)
+    return Graph(found, values, compared=size * size)
 
 
 def clustered_graph(
@@ -113,13 +113,14 @@ def clustered_graph(
     k = max(1, min(k, size - 1))
     found, values = _empty(size, k)
     centres, member = clusters(similarity, max(1, round(4 * size**0.5)), rng, report)
+    compared = (size + _ROUNDS * min(size, 16 * len(centres))) * len(centres)
     order = np.argsort(member, kind="stable")
     starts = np.searchsorted(member[order], np.arange(len(centres) + 1))
     # By cluster, each lies in one piece: copying pieces is several times quicker than gathering rows.
     sorted_vectors = similarity.side(order)
     near = np.argsort(-(centres @ centres.T), axis=1, kind="stable")[:, :probes]
 
-    def compare(number: int) -> int:
+    def compare(number: int) -> tuple[int, int]:
         first, last = int(starts[number]), int(starts[number + 1])
         lists = np.unique(np.append(near[number], number)).tolist() if last > first else []
         before = sum(int(starts[n + 1] - starts[n]) for n in lists if n < number)
@@ -132,14 +133,16 @@ def clustered_graph(
             own = before + (begin - first) + np.arange(len(some))
             _blank(scores, own, some, others, similarity, zeros)
             found[some], values[some] = top(scores, others, k)
-        return last
+        return last, (last - first) * len(others)
 
     with workers() as threads:
-        for done in threads.map(compare, range(len(centres))):
+        for done, pairs in threads.map(compare, range(len(centres))):
+            compared += pairs
             if report is not None:
                 report("looking for neighbours", done, size)
     checked = np.sort(rng.choice(size, min(sample, size), replace=False))
-    return Graph(found, values, recall(similarity, found, checked, k, zeros), len(checked))
+    compared += len(checked) * size
+    return Graph(found, values, recall(similarity, found, checked, k, zeros), len(checked), compared)
 
 
 def clusters(
@@ -204,42 +207,24 @@ def top(scores: NDArray[Any], others: Rows, k: int) -> tuple[NDArray[np.int32], 
     found, values = _empty(height, k)
     if not height or not width:
         return found, values
-    bound = _bound(scores, k)
+    wanted = min(k, width)
+    bound = np.partition(scores, width - wanted, axis=1)[:, width - wanted]
     chosen = scores >= bound[:, None]
-    if np.isneginf(bound).any():
-        chosen &= scores > -np.inf
-    rows, columns = np.nonzero(chosen)
-    counts = np.bincount(rows, minlength=height)
-    places = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    # Columns ascend in each row, so that a stable sort leaves ties in their order.
-    marks = np.full((height, int(counts.max(initial=1))), -np.inf, dtype=scores.dtype)
-    names = np.full(marks.shape, np.iinfo(np.int32).max, dtype=np.int32)
-    marks[rows, places], names[rows, places] = scores[rows, columns], others[columns]
-    best = np.argsort(-marks, axis=1, kind="stable")[:, :k]
-    marks, names = np.take_along_axis(marks, best, axis=1), np.take_along_axis(names, best, axis=1)
-    order = np.argsort(names, axis=1, kind="stable")
-    marks, names = np.take_along_axis(marks, order, axis=1), np.take_along_axis(names, order, axis=1)
+    # Only a tie at the bound makes a row hold more than it should: the columns farther right are left out.
+    counts = np.count_nonzero(chosen, axis=1)
+    for row in np.flatnonzero(counts > wanted).tolist():
+        ties = np.flatnonzero(scores[row] == bound[row])
+        chosen[row, ties[wanted - int(counts[row]) :]] = False
+    # Every row holds as many now, so that the flat places fall into rows by themselves.
+    columns = (np.flatnonzero(chosen) % width).reshape(height, wanted)
+    names, marks = others[columns], np.take_along_axis(scores, columns, axis=1)
     none = marks == -np.inf
-    size = best.shape[1]
-    found[:, :size] = np.where(none, -1, names)
-    values[:, :size] = np.where(none, 0.0, marks)
+    # What is no neighbour goes behind.
+    names = np.where(none, np.iinfo(np.int32).max, names).astype(np.int32)
+    order = np.argsort(names, axis=1)
+    found[:, :wanted] = np.take_along_axis(np.where(none, -1, names), order, axis=1)
+    values[:, :wanted] = np.take_along_axis(np.where(none, 0, marks), order, axis=1)
     return found, values
-
-
-def _bound(scores: NDArray[Any], k: int) -> NDArray[Any]:
-    """For each row a value that at least k of its scores reach, and not many more.
-
-    Columns are dealt into twice k groups; the k-th highest of the groups' maxima is reached in k groups. One pass
-    of maxima, several times cheaper than a partition of all scores.
-    """
-    height, width = scores.shape
-    groups = 2 * k
-    if width < 4 * groups:
-        place = max(0, width - k)
-        return np.asarray(np.partition(scores, place, axis=1)[:, place])
-    deep = width // groups
-    highest: NDArray[Any] = scores[:, : deep * groups].reshape(height, deep, groups).max(axis=1)
-    return np.asarray(np.partition(highest, groups - k, axis=1)[:, groups - k])
 
 
 def _empty(size: int, k: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -42,6 +42,7 @@ class Pool:
         excluded: Rows that are not to be picked and have no gold either: set aside, skipped, leased to another person.
         signals: Measure to one number an item, higher for less certain, NaN where nothing is known; see ``signals``.
         seconds: What labelling an item is expected to take, positive; see ``cost``. Given, choices go by gain a second.
+        groups: One an item: of those with the same name (the passages of a document) at most one is in a batch.
     """
 
     ids: Sequence[str]
@@ -51,6 +52,7 @@ class Pool:
     excluded: Sequence[int] = ()
     signals: Mapping[str, Floats] = field(default_factory=dict)
     seconds: Floats | None = None
+    groups: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -66,6 +68,7 @@ class Pool:
         excluded: Sequence[str] = (),
         signals: Mapping[str, Floats] | None = None,
         seconds: Floats | None = None,
+        groups: Sequence[str] | None = None,
     ) -> Pool:
         """A pool with labelled and excluded items given by id.
 
@@ -84,6 +87,7 @@ class Pool:
             excluded=[rows[name] for name in excluded],
             signals=dict(signals or {}),
             seconds=seconds,
+            groups=groups,
         )
 
     def check(self) -> None:
@@ -101,6 +105,8 @@ class Pool:
             raise SelectionError(f"item {double!r} is twice in the pool", "ids must be unique")
         if self.texts is not None and len(self.texts) != size:
             raise SelectionError(f"the pool has {size} ids and {len(self.texts)} texts", "one text an item")
+        if self.groups is not None and len(self.groups) != size:
+            raise SelectionError(f"the pool has {size} ids and {len(self.groups)} groups", "one group an item")
         if self.embeddings is not None and (self.embeddings.ndim != 2 or len(self.embeddings) != size):
             shape = "x".join(map(str, self.embeddings.shape))
             raise SelectionError(f"the pool has {size} ids and embeddings of shape {shape}", "one vector an item")
@@ -206,7 +212,7 @@ class Reason:
         stage: What chose it within that: ``diversity``, ``similarity``, ``uncertainty``, or the strategy's own name.
         rank: Its place among what that stage chose, from 1.
         score: The number it was chosen by; what it means stands in ``meaning``.
-        meaning: What the score says, in words.
+        meaning: Why, in plain words with the figure that decided (``words``).
         nearest: Id of the most similar labelled item or earlier pick of the batch; None where there is none.
         nearest_similarity: How similar (cosine, or BM25's score); None where there is none.
         seconds: What labelling it is expected to take; None where not known.
@@ -228,12 +234,12 @@ class Reason:
         return {**asdict(self), "facts": dict(self.facts)}
 
     def describe(self) -> str:
-        """One line for a person: ``diversity 2: similarity to ... (0.117); nearest is d7 (0.117)``."""
-        said = f"{self.stage} {self.rank}: {self.meaning}"
-        if self.score:
+        """One line for a person: ``far from everything labelled so far (0.61); most like d7``."""
+        said = self.meaning
+        if self.score and not any(character.isdigit() for character in said):
             said += f" ({self.score:.3g})"
-        if self.nearest is not None and self.nearest_similarity is not None:
-            said += f"; nearest is {self.nearest} ({self.nearest_similarity:.2f})"
+        if self.nearest is not None and self.stage != "audit":
+            said += f"; most like {self.nearest}"
         return said
 
 

@@ -21,6 +21,7 @@ from tools.selection.protocol import Aggregate, Floats
 
 _LEAST = 1e-4
 MEASURES = ("perplexity", "margin", "votes", "verifier")
+COUNTS = ("expected_errors", "suggestions", "candidates", "disputed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Signal:
         expected_errors: How many decisions on spans are expected to be wrong: the sum over accepted spans of
             1 - confidence, over rejected ones of confidence.
         suggestions: How many spans would be shown to a person.
+        candidates: How many spans more than one member voted on.
+        disputed: On how many of these the members gave different labels.
     """
 
     perplexity: float
@@ -44,6 +47,8 @@ class Signal:
     verifier: float
     expected_errors: float
     suggestions: int
+    candidates: int = 0
+    disputed: int = 0
 
 
 def signal_of(passages: Sequence[PassageResult], aggregate: Aggregate = "mean") -> Signal | None:
@@ -71,6 +76,8 @@ def signal_of(passages: Sequence[PassageResult], aggregate: Aggregate = "mean") 
         verifier=_joined((_disagreement(entity) for entity in every), aggregate, empty=math.nan),
         expected_errors=wrong,
         suggestions=len(accepted),
+        candidates=sum(len(entity.votes) > 1 for entity in every),
+        disputed=sum(len({vote.label for vote in entity.votes}) > 1 for entity in every),
     )
 
 
@@ -87,11 +94,11 @@ def signals_for(
         aggregate: See ``signal_of``.
 
     Returns:
-        Each of ``MEASURES``, ``expected_errors`` and ``suggestions`` with one number an item, NaN where not known.
+        Each of ``MEASURES``, and the counts of ``Signal``, with one number an item, NaN where not known.
         Empty where nothing is known of any item.
     """
     rows = {name: row for row, name in enumerate(ids)}
-    names = (*MEASURES, "expected_errors", "suggestions")
+    names = (*MEASURES, *COUNTS)
     found = {name: np.full(len(ids), np.nan) for name in names}
     known = False
     for name, passages in results:

@@ -16,15 +16,11 @@ import numpy as np
 
 from tools.selection.protocol import Floats, Rows
 from tools.selection.task import Choice, Task, best_first
+from tools.selection.words import typical
 
 NAME = "similarity"
 _CELLS = 64_000_000
 _BLOCK = 65_536
-MEANINGS = {
-    "ranks": "how near the rest of the pool finds it, 1 for first of all",
-    "reciprocal": "how near the rest of the pool finds it, mean of 1 / rank",
-    "similarity": "mean similarity with the rest of the pool",
-}
 
 
 def choose(task: Task, wanted: int) -> list[Choice]:
@@ -33,7 +29,7 @@ def choose(task: Task, wanted: int) -> list[Choice]:
     if not len(rows) or wanted <= 0:
         return []
     reading = task.options.rank_reading
-    return best_first(task, rows, central(task, rows), wanted, NAME, MEANINGS[reading])
+    return best_first(task, rows, central(task, rows), wanted, NAME, lambda value: typical(reading, value))
 
 
 def central(task: Task, rows: Rows) -> Floats:

@@ -57,12 +57,14 @@ class Graph:
         similarities: Their similarities, whole numbers, same shape; 0 where there is no neighbour.
         recall: Share of true neighbours that are in it: 1 if it is exact, else measured on ``sample`` items.
         sample: How many items recall was measured on; 0 if it is exact.
+        compared: Products of two vectors that were computed for it, those that put items into clusters included.
     """
 
     neighbours: NDArray[np.int32]
     similarities: NDArray[np.int32]
     recall: float = 1.0
     sample: int = 0
+    compared: int = 0
 
 
 @dataclass(slots=True)
@@ -142,7 +144,7 @@ class SelectionState:
                 for part in ("best", "upto", "nearest"):
                     np.save(self.folder / f"core-{name}-{part}.npy", getattr(core, part))
             for name, graph in self.graphs.items():
-                facts["graphs"][name] = {"recall": graph.recall, "sample": graph.sample}
+                facts["graphs"][name] = {"recall": graph.recall, "sample": graph.sample, "compared": graph.compared}
                 if not isinstance(graph.neighbours, np.memmap):
                     np.save(self.folder / f"graph-{name}-neighbours.npy", graph.neighbours)
                     np.save(self.folder / f"graph-{name}-similarities.npy", graph.similarities)
@@ -175,7 +177,8 @@ class SelectionState:
                     np.load(folder / f"graph-{name}-{part}.npy", mmap_mode="r")
                     for part in ("neighbours", "similarities")
                 ]
-                state.graphs[name] = Graph(edges[0], edges[1], float(known["recall"]), int(known["sample"]))
+                counts = float(known["recall"]), int(known["sample"]), int(known.get("compared", 0))
+                state.graphs[name] = Graph(edges[0], edges[1], *counts)
             state.pools = {str(name): str(value) for name, value in facts["pools"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             # Not there, cut off, or of another release: nothing in it is needed, only quicker.

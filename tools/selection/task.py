@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -47,10 +47,15 @@ class Distinct:
         self._threshold = threshold
         self._rows: list[int] = []
         self._vectors: Floats | None = None
+        self._groups: set[str] = set()
         self.turned_down = 0
+        self.same_group = 0
 
     def admit(self, row: int) -> bool:
         """Whether a row is unlike all that were admitted before; if so it is one of them now."""
+        if self._pool.groups is not None and self._pool.groups[row] in self._groups:
+            self.same_group += 1
+            return False
         if self._threshold is not None and (self._alike(row) or self._same_text(row)):
             self.turned_down += 1
             return False
@@ -60,6 +65,8 @@ class Distinct:
     def add(self, row: int) -> None:
         """Admit a row in any case."""
         self._rows.append(row)
+        if self._pool.groups is not None:
+            self._groups.add(self._pool.groups[row])
         if self._pool.embeddings is not None and self._threshold is not None:
             vector = self._vector(row)
             if self._vectors is None:
@@ -169,7 +176,9 @@ class Task:
         return self.open[~np.isin(self.open, np.asarray(self.covered, dtype=np.int64))]
 
 
-def best_first(task: Task, rows: Rows, values: Floats, wanted: int, stage: str, meaning: str) -> list[Choice]:
+def best_first(
+    task: Task, rows: Rows, values: Floats, wanted: int, stage: str, meaning: Callable[[float], str]
+) -> list[Choice]:
     """The admitted rows with the highest values; with costs, with the highest values a second.
 
     Args:
@@ -178,7 +187,7 @@ def best_first(task: Task, rows: Rows, values: Floats, wanted: int, stage: str, 
         values: One a candidate, 0 or more where costs count.
         wanted: The most to choose.
         stage: For the reason.
-        meaning: What a value says.
+        meaning: Says a value in words.
     """
     keys = values if task.seconds is None else values / task.seconds[rows]
     found: list[Choice] = []
@@ -187,5 +196,5 @@ def best_first(task: Task, rows: Rows, values: Floats, wanted: int, stage: str, 
             break
         row = int(rows[place])
         if task.admit(row):
-            found.append(Choice(row, stage, float(values[place]), meaning))
+            found.append(Choice(row, stage, float(values[place]), meaning(float(values[place]))))
     return found

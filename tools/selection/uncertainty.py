@@ -15,16 +15,9 @@ from tools.selection.coreset import Centres, centres_of
 from tools.selection.protocol import Rows
 from tools.selection.signals import measured
 from tools.selection.task import Choice, Task
+from tools.selection.words import apart, unsure
 
 NAME = "uncertainty"
-DISSIMILAR = "far from anything labelled, taken for uncertain"
-MEANINGS = {
-    "perplexity": "perplexity of the models' answers",
-    "margin": "minus the mean log-odds of the models' answers",
-    "votes": "entropy of the members' votes, 0 to 1",
-    "verifier": "difference between the verifier and the members, 0 to 1",
-    "mixed": "mean percentile over all measures of uncertainty",
-}
 _MORE = 64
 
 
@@ -50,7 +43,8 @@ def choose(task: Task, wanted: int) -> list[Choice]:
             return found
         row = int(known[place])
         if task.admit(row):
-            found.append(Choice(row, NAME, float(values[row]), MEANINGS[measure], _facts(task, row)))
+            facts, value = _facts(task, row), float(values[row])
+            found.append(Choice(row, NAME, value, unsure(measure, value, facts), facts))
     if len(found) < wanted and len(known) < len(rows):
         task.notes.append(
             f"only {len(known):,} of {len(rows):,} open items have the models' {measure}: the rest were taken as the"
@@ -95,7 +89,7 @@ def _farthest(task: Task, centres: Centres, rows: Rows, wanted: int) -> list[Cho
         if task.admit(row):
             best = float(centres.state.best[row])
             score = best / similarity.unit if np.isfinite(best) else 0.0
-            found.append(Choice(row, NAME, score, DISSIMILAR))
+            found.append(Choice(row, NAME, score, f"{apart(similarity, best)}, so the models may be unsure"))
     return found
 
 

@@ -15,10 +15,10 @@ from tools.selection.neighbours import graph_of
 from tools.selection.protocol import Floats, SelectionError
 from tools.selection.state import Graph
 from tools.selection.task import Choice, Task
+from tools.selection.words import covers
 
 NAME = "votek"
 DIGITS = 9
-MEANING = "most votes of similar items that nothing selected covers"
 _BLOCK = 65_536
 # A score is at most size * 10**9 and must stay exact in a float.
 MOST = 9_000_000
@@ -59,7 +59,8 @@ def choose(task: Task, wanted: int) -> list[Choice]:
         score[row] = -np.inf
         if not task.admit(row):
             continue
-        found.append(Choice(row, NAME, value / 10**DIGITS, MEANING, {"voters": len(voters.of(row))}))
+        score_said = value / 10**DIGITS
+        found.append(Choice(row, NAME, score_said, covers(score_said), {"voters": len(voters.of(row))}))
         _withdraw(score, graph, [row], [-table[min(times[row], DIGITS + 1)]])
         selected[row] = True
         losing = voters.of(row)

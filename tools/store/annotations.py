@@ -11,6 +11,7 @@ from tools.annotation import Document, Span
 from tools.errors import InputError
 from tools.store.codec import pack, unpack
 from tools.store.documents import PAGE_DOCUMENTS, Section, take_page
+from tools.store.ranges import Range, joined, whole
 from tools.store.records import DocumentState, Gold, Mark, Snapshot
 from tools.store.trail import snapshot_form
 
@@ -70,6 +71,59 @@ class Annotations(Section):
                 where = f"document {document_id!r}: span {span.start}:{span.end}"
                 raise InputError(f"{where} has no label", "gold needs a type")
         return self._change(doc, annotator, what, source, after)
+
+    def set_passage(
+        self, document_id: str, spans: Iterable[Span], within: Range, annotator: str, source: str = "human"
+    ) -> int:
+        """Replace what an annotator decided on a part of a document; the part is finished, the rest stays as it is.
+
+        A document that is finished part by part is done when nothing but blanks is left.
+
+        Args:
+            document_id: The document.
+            spans: All mentions in the part, in document offsets; none says: reviewed, nothing here.
+            within: The part.
+            annotator: Who decided.
+            source: Where the new spans come from.
+
+        Returns:
+            The number of the event.
+
+        Raises:
+            InputError: The document is unknown, the part reaches beyond it, or a span lies outside the part.
+        """
+        start, end = within
+        chosen = set(spans)
+        with self._db.transaction():
+            doc, chars = self._document_row(document_id)
+            if not 0 <= start < end <= chars:
+                raise InputError(f"document {document_id!r} has no part {start}:{end}", f"it has {chars} characters")
+            for span in chosen:
+                if not (start <= span.start and span.end <= end):
+                    raise InputError(
+                        f"document {document_id!r}: span {span.start}:{span.end} lies outside {start}:{end}",
+                        "only this part of the document was asked",
+                    )
+            before = self._snapshot(doc, annotator)
+            kept = {s for s in before.spans if s.end <= start or end <= s.start} if before else set()
+            ranges = joined([*self._finished(doc, pack(annotator)), within])
+            text = str(unpack(self._db.query("SELECT text FROM documents WHERE seq = ?", doc)[0][0]))
+            done = (before is not None and before.state is DocumentState.DONE) or whole(ranges, text)
+            state = DocumentState.DONE if done else DocumentState.IN_PROGRESS
+            event = self.set_gold(document_id, kept | chosen, annotator, source, state=state, what="passage")
+            self._set_finished(doc, pack(annotator), ranges)
+        return event
+
+    def _finished(self, doc: int, who: str | bytes) -> tuple[Range, ...]:
+        rows = self._db.query("SELECT start, stop FROM finished WHERE doc = ? AND annotator = ?", doc, who)
+        return joined((start, stop) for start, stop in rows)
+
+    def _set_finished(self, doc: int, who: str | bytes, ranges: Iterable[Range]) -> None:
+        self._db.execute("DELETE FROM finished WHERE doc = ? AND annotator = ?", doc, who)
+        self._db.executemany(
+            "INSERT INTO finished (doc, annotator, start, stop) VALUES (?, ?, ?, ?)",
+            ((doc, who, start, stop) for start, stop in joined(ranges)),
+        )
 
     def set_state(self, document_id: str, state: DocumentState, annotator: str, source: str = "human") -> int:
         """Change how far an annotator is with a document; the spans stay.
@@ -202,6 +256,13 @@ class Annotations(Section):
         for doc, rows in groupby(spans, key=itemgetter(0)):
             found = (Mark(Span(r[1], r[2], unpack(r[3])), unpack(r[4]), unpack(r[5]), r[6]) for r in rows)
             marks[doc] = sorted(found, key=lambda mark: mark.span)
+        ranges: dict[int, list[Range]] = {}
+        for doc, start, stop in self._db.query(
+            "SELECT a.doc, f.start, f.stop FROM annotations a JOIN finished f ON f.doc = a.doc"
+            f" AND f.annotator = a.annotator WHERE a.doc BETWEEN ?1 AND ?2 AND a.annotator = {who}",
+            *values,
+        ):
+            ranges.setdefault(doc, []).append((start, stop))
         layers = self._db.query(
             f"SELECT {_LAYER}, d.id FROM annotations a JOIN documents d ON d.seq = a.doc"
             f" WHERE a.doc BETWEEN ?1 AND ?2 AND a.annotator = {who}",
@@ -210,6 +271,7 @@ class Annotations(Section):
         return {
             (doc, unpack(name)): Gold(
                 unpack(name), unpack(by), DocumentState(state), unpack(source), updated, tuple(marks.get(doc, ())),
+                joined(ranges.get(doc, ())),
             )
             for doc, by, state, source, updated, name in layers
         }  # fmt: skip

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from tools.annotation import Span
+from tools.store.ranges import Range
 
 
 class CampaignState(StrEnum):
@@ -75,7 +76,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A document that a campaign asks people about.
+    """A document, or a part of one, that a campaign asks people about.
 
     Attributes:
         document_id: The document.
@@ -86,6 +87,7 @@ class Item:
         reason: Why it was chosen: the log record of the selection, JSON values.
         answers: How many annotators have finished it.
         skips: How many annotators have put it aside.
+        part: Where in the document that is what is asked; None for the whole document.
     """
 
     document_id: str
@@ -96,6 +98,12 @@ class Item:
     reason: Mapping[str, Any]
     answers: int = 0
     skips: int = 0
+    part: Range | None = None
+
+    @property
+    def id(self) -> str:
+        """The document's id, or ``DOCUMENT#START-END`` for a part of one."""
+        return self.document_id if self.part is None else f"{self.document_id}#{self.part[0]}-{self.part[1]}"
 
     @property
     def open(self) -> bool:
@@ -128,6 +136,9 @@ class Visit:
         seconds: How long it took them; None where nobody measured.
         skipped: Whether they put it aside.
         time: When, in seconds since 1970 (UTC).
+        round: The round that asked it.
+        chars: How long what was asked is, in code points.
+        part: Where in the document that is; None for the whole document.
     """
 
     document_id: str
@@ -135,6 +146,9 @@ class Visit:
     seconds: float | None
     skipped: bool
     time: float
+    round: int = 0
+    chars: int = 0
+    part: Range | None = None
 
 
 @dataclass(frozen=True, slots=True)

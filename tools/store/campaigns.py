@@ -1,7 +1,9 @@
 """Campaigns in the store: what was asked and why, who has it in hand, what came of it.
 
 An item belongs to a campaign once (its primary key says so), so that nothing
-can be asked twice. Whether it is answered is read off the annotations
+can be asked twice. It is a document, or a part of one; a document is asked
+about one part at a time, so that its latest item is the one that a document's id
+stands for. Whether it is answered is read off the annotations
 themselves: an annotator's finished decision is the answer, and there is no
 second record that could disagree with it.
 """
@@ -12,7 +14,6 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tools.annotation import Span
 from tools.errors import InputError, StoreError
 from tools.store.annotations import Annotations
 from tools.store.campaignrecords import (
@@ -20,22 +21,26 @@ from tools.store.campaignrecords import (
     CampaignState,
     Item,
     Lease,
-    Resolution,
     Round,
     RoundState,
-    Version,
     Visit,
 )
 from tools.store.codec import from_json, pack, to_json, unpack
 from tools.store.database import Row
+from tools.store.ranges import Range, Ranges, joined
 
 CAMPAIGN_FORMAT = 1
 LEASE_SECONDS = 30 * 60.0
 
-_ANSWERS = "(SELECT count(*) FROM annotations a WHERE a.doc = i.doc AND a.state = 'done')"
-_SKIPS = "(SELECT count(*) FROM visits v WHERE v.campaign = i.campaign AND v.doc = i.doc AND v.skipped = 1)"
+_DONE = (
+    "(a.state = 'done' OR (i.stop IS NOT NULL AND EXISTS (SELECT 1 FROM finished f WHERE f.doc = a.doc"
+    " AND f.annotator = a.annotator AND f.start <= i.start AND f.stop >= i.stop)))"
+)
+_ANSWERS = f"(SELECT count(*) FROM annotations a WHERE a.doc = i.doc AND {_DONE})"
+_VISIT = "FROM visits v WHERE v.campaign = i.campaign AND v.doc = i.doc AND v.start = i.start"
+_SKIPS = f"(SELECT count(*) {_VISIT} AND v.skipped = 1)"
 _ITEM = (
-    f"SELECT d.id, i.round, i.n, i.audit, i.wanted, i.reason, {_ANSWERS}, {_SKIPS}, i.doc"
+    f"SELECT d.id, i.round, i.n, i.audit, i.wanted, i.reason, {_ANSWERS}, {_SKIPS}, i.doc, i.start, i.stop"
     " FROM items i JOIN documents d ON d.seq = i.doc"
 )
 _ROUND = "SELECT campaign, round, state, opened, closed, run, identity, report FROM rounds"
@@ -43,7 +48,7 @@ _CAMPAIGN = "SELECT campaign, format, settings, identity, state, reason, started
 
 
 class Campaigns(Annotations):
-    """Campaigns, their rounds and items, leases, and resolutions."""
+    """Campaigns, their rounds and items, and leases."""
 
     # -- campaigns and rounds -----------------------------------------------------------------------------------
 
@@ -129,17 +134,34 @@ class Campaigns(Annotations):
                 docs = self._document_rows(item.document_id for item in items)
                 for item in items:
                     doc = docs[item.document_id][0]
-                    if self._db.first("SELECT 1 FROM items WHERE campaign = ? AND doc = ?", campaign, doc):
-                        raise StoreError(f"document {item.document_id!r} was asked before in campaign {campaign}")
+                    start, stop = item.part or (0, None)
+                    if self._db.first(
+                        "SELECT 1 FROM items WHERE campaign = ?1 AND doc = ?2"
+                        " AND (stop IS NULL OR ?4 IS NULL OR (start < ?4 AND ?3 < stop))",
+                        campaign, doc, start, stop,
+                    ):  # fmt: skip
+                        raise StoreError(f"document {item.id!r} was asked before in campaign {campaign}")
+                if len({item.document_id for item in items}) < len(items):
+                    raise StoreError("a round asks about one part of a document at a time", "leave one out")
                 self._db.execute(
                     "INSERT INTO rounds (campaign, round, state, opened, identity, report)"
                     " VALUES (?, ?, 'open', ?, ?, ?)",
                     campaign, number, time.time(), to_json(dict(identity)), to_json({}),
                 )  # fmt: skip
                 self._db.executemany(
-                    "INSERT INTO items (campaign, round, n, doc, audit, wanted, reason) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO items (campaign, round, n, doc, start, stop, audit, wanted, reason)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
-                        (campaign, number, n, docs[i.document_id][0], int(i.audit), i.wanted, to_json(dict(i.reason)))
+                        (
+                            campaign,
+                            number,
+                            n,
+                            docs[i.document_id][0],
+                            *(i.part or (0, None)),
+                            int(i.audit),
+                            i.wanted,
+                            to_json(dict(i.reason)),
+                        )
                         for n, i in enumerate(items)
                     ),
                 )
@@ -180,32 +202,70 @@ class Campaigns(Annotations):
         return tuple(map(_item, rows))
 
     def item(self, campaign: int, document_id: str) -> Item | None:
-        """A document's item in a campaign; None where it was not asked.
+        """A document's latest item in a campaign; None where it was not asked.
 
         Raises:
             InputError: The document is unknown.
         """
         doc, _ = self._document_row(document_id)
-        row = self._db.first(f"{_ITEM} WHERE i.campaign = ? AND i.doc = ?", campaign, doc)
+        row = self._db.first(f"{_ITEM} WHERE i.campaign = ? AND i.doc = ? ORDER BY i.round DESC LIMIT 1", campaign, doc)
         return None if row is None else _item(row)
 
     def audit_documents(self) -> set[str]:
-        """Documents drawn for estimates in any campaign: never to be shown to a model or trained on."""
+        """Documents drawn for estimates in any campaign, whole or a part of them.
+
+        What was drawn of them is never to be shown to a model or trained on; ``audit_parts`` says where it lies.
+        """
         rows = self._db.query("SELECT DISTINCT d.id FROM items i JOIN documents d ON d.seq = i.doc WHERE i.audit = 1")
         return {unpack(row[0]) for row in rows}
 
+    def audit_parts(self) -> dict[str, Ranges]:
+        """By document id, what was drawn of it for estimates in any campaign; a whole document from 0 to its length."""
+        rows = self._db.query(
+            "SELECT d.id, i.start, coalesce(i.stop, d.chars) FROM items i JOIN documents d ON d.seq = i.doc"
+            " WHERE i.audit = 1"
+        )
+        found: dict[str, list[Range]] = {}
+        for name, start, stop in rows:
+            found.setdefault(unpack(name), []).append((start, stop))
+        return {name: joined(parts) for name, parts in found.items()}
+
     def unlabelled(self, campaign: int) -> Iterator[str]:
-        """Ids of the pool in document order: nobody finished them, and the campaign has not asked them."""
+        """Ids of the pool in document order; see ``pool``."""
+        return (name for name, _, _ in self.pool(campaign))
+
+    def pool(self, campaign: int) -> Iterator[tuple[str, int, bool]]:
+        """What a campaign can still ask: nobody finished it, and the campaign has not asked all of it.
+
+        Yields:
+            A document's id, its length, and whether parts of it are asked or finished already, in document order.
+            Documents of which a part still waits, or was put aside, are left out.
+        """
         after = 0
         sql = (
-            "SELECT d.seq, d.id FROM documents d WHERE d.seq > ?1"
+            "SELECT d.seq, d.id, d.chars, EXISTS (SELECT 1 FROM items i WHERE i.campaign = ?2 AND i.doc = d.seq)"
+            " OR EXISTS (SELECT 1 FROM finished f WHERE f.doc = d.seq) FROM documents d WHERE d.seq > ?1"
             " AND NOT EXISTS (SELECT 1 FROM annotations a WHERE a.doc = d.seq AND a.state = 'done')"
-            " AND NOT EXISTS (SELECT 1 FROM items i WHERE i.campaign = ?2 AND i.doc = d.seq)"
+            " AND NOT EXISTS (SELECT 1 FROM items i WHERE i.campaign = ?2 AND i.doc = d.seq"
+            f" AND (i.stop IS NULL OR {_SKIPS} > 0 OR {_ANSWERS} < i.wanted))"
             " ORDER BY d.seq LIMIT 4096"
         )
         while rows := self._db.query(sql, after, campaign):
-            yield from (unpack(row[1]) for row in rows)
+            yield from ((unpack(row[1]), int(row[2]), bool(row[3])) for row in rows)
             after = rows[-1][0]
+
+    def taken_parts(self, campaign: int, document_id: str) -> Ranges:
+        """What of a document a campaign has asked about, or anybody has finished.
+
+        Raises:
+            InputError: The document is unknown.
+        """
+        doc, chars = self._document_row(document_id)
+        asked = self._db.query(
+            "SELECT start, coalesce(stop, ?3) FROM items WHERE campaign = ?1 AND doc = ?2", campaign, doc, chars
+        )
+        finished = self._db.query("SELECT start, stop FROM finished WHERE doc = ?", doc)
+        return joined((start, stop) for start, stop in (*asked, *finished))
 
     # -- leases and visits --------------------------------------------------------------------------------------
 
@@ -240,10 +300,8 @@ class Campaigns(Annotations):
             self._db.execute("DELETE FROM leases WHERE expires <= ?", at)
             rows = self._db.query(
                 f"{_ITEM} WHERE i.campaign = ?1"
-                " AND NOT EXISTS (SELECT 1 FROM annotations a WHERE a.doc = i.doc AND a.annotator = ?2"
-                " AND a.state = 'done')"
-                " AND NOT EXISTS (SELECT 1 FROM visits v WHERE v.campaign = i.campaign AND v.doc = i.doc"
-                " AND v.annotator = ?2 AND v.skipped = 1)"
+                f" AND NOT EXISTS (SELECT 1 FROM annotations a WHERE a.doc = i.doc AND a.annotator = ?2 AND {_DONE})"
+                f" AND NOT EXISTS (SELECT 1 {_VISIT} AND v.annotator = ?2 AND v.skipped = 1)"
                 f" AND {_ANSWERS} + {_SKIPS}"
                 " + (SELECT count(*) FROM leases l WHERE l.doc = i.doc AND l.annotator <> ?2) < i.wanted"
                 " ORDER BY NOT EXISTS (SELECT 1 FROM leases l WHERE l.doc = i.doc AND l.annotator = ?2),"
@@ -292,106 +350,40 @@ class Campaigns(Annotations):
         doc, _ = self._document_row(document_id)
         who = pack(annotator)
         with self._db.transaction():
-            if self._db.first("SELECT 1 FROM items WHERE campaign = ? AND doc = ?", campaign, doc) is None:
+            row = self._db.first(
+                "SELECT start FROM items WHERE campaign = ? AND doc = ? ORDER BY round DESC LIMIT 1", campaign, doc
+            )
+            if row is None:
                 raise InputError(f"campaign {campaign} does not ask document {document_id!r}", "see: quorum run")
             self._db.execute(
-                "INSERT INTO visits (campaign, doc, annotator, seconds, skipped, time) VALUES (?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (campaign, doc, annotator) DO UPDATE SET skipped = excluded.skipped,"
+                "INSERT INTO visits (campaign, doc, start, annotator, seconds, skipped, time)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (campaign, doc, start, annotator)"
+                " DO UPDATE SET skipped = excluded.skipped,"
                 " time = excluded.time, seconds = CASE WHEN excluded.seconds IS NULL THEN seconds"
                 " ELSE coalesce(seconds, 0) + excluded.seconds END",
-                campaign, doc, who, seconds, int(skipped), time.time(),
+                campaign, doc, row[0], who, seconds, int(skipped), time.time(),
             )  # fmt: skip
             self._db.execute("DELETE FROM leases WHERE doc = ? AND annotator = ?", doc, who)
 
     def visits(self, campaign: int) -> list[Visit]:
         """What annotators did with a campaign's items, in the order of documents."""
         rows = self._db.query(
-            "SELECT d.id, v.annotator, v.seconds, v.skipped, v.time FROM visits v JOIN documents d ON d.seq = v.doc"
-            " WHERE v.campaign = ? ORDER BY v.doc, v.annotator",
+            "SELECT d.id, v.annotator, v.seconds, v.skipped, v.time, i.round, coalesce(i.stop, d.chars) - i.start,"
+            " i.start, i.stop"
+            " FROM visits v JOIN documents d ON d.seq = v.doc"
+            " JOIN items i ON i.campaign = v.campaign AND i.doc = v.doc AND i.start = v.start"
+            " WHERE v.campaign = ? ORDER BY v.doc, v.start, v.annotator",
             campaign,
         )
-        return [Visit(unpack(r[0]), unpack(r[1]), r[2], bool(r[3]), r[4]) for r in rows]
-
-    # -- several annotators -------------------------------------------------------------------------------------
-
-    def shared_documents(self) -> dict[str, list[str]]:
-        """Documents that more than one annotator has finished, with the annotators' names in order."""
-        rows = self._db.query(
-            "SELECT d.id, a.annotator FROM annotations a JOIN documents d ON d.seq = a.doc WHERE a.state = 'done'"
-            " AND (SELECT count(*) FROM annotations b WHERE b.doc = a.doc AND b.state = 'done') > 1"
-            " ORDER BY a.doc",
-        )
-        found: dict[str, list[str]] = {}
-        for name, who in rows:
-            found.setdefault(unpack(name), []).append(unpack(who))
-        return {name: sorted(people) for name, people in found.items()}
-
-    def record_resolution(
-        self,
-        document_id: str,
-        reviewer: str,
-        versions: Sequence[Version],
-        decision: Iterable[Span],
-        reason: str = "",
-    ) -> int:
-        """Write a reviewer's decision between versions; it becomes the reviewer's gold, in one transaction.
-
-        Args:
-            document_id: The document.
-            reviewer: Who decided.
-            versions: What lay side by side.
-            decision: The spans that hold.
-            reason: Why.
-
-        Returns:
-            The resolution's number.
-
-        Raises:
-            InputError: The document is unknown, or a span cannot be gold.
-        """
-        spans = tuple(sorted(set(decision)))
-        doc, _ = self._document_row(document_id)
-        with self._db.transaction():
-            event = self.set_gold(document_id, spans, reviewer, "review", what="resolve")
-            cursor = self._db.execute(
-                "INSERT INTO resolutions (doc, reviewer, time, versions, decision, reason, event)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                doc, pack(reviewer), time.time(), to_json([[v.annotator, _plain(v.spans)] for v in versions]),
-                to_json(_plain(spans)), pack(reason), event,
-            )  # fmt: skip
-            return int(cursor.lastrowid or 0)
-
-    def resolutions(self, document_id: str | None = None) -> list[Resolution]:
-        """What reviewers decided, oldest first; of one document, or of all.
-
-        Raises:
-            InputError: The document is unknown.
-        """
-        doc = None if document_id is None else self._document_row(document_id)[0]
-        rows = self._db.query(
-            "SELECT r.resolution, d.id, r.reviewer, r.time, r.versions, r.decision, r.reason, r.event"
-            " FROM resolutions r JOIN documents d ON d.seq = r.doc WHERE ?1 IS NULL OR r.doc = ?1"
-            " ORDER BY r.resolution",
-            doc,
-        )
         return [
-            Resolution(
-                r[0], unpack(r[1]), unpack(r[2]), r[3],
-                tuple(Version(who, _spans(spans)) for who, spans in from_json(r[4])),
-                _spans(from_json(r[5])), unpack(r[6]), r[7],
+            Visit(
+                unpack(r[0]), unpack(r[1]), r[2], bool(r[3]), r[4], r[5], r[6], None if r[8] is None else (r[7], r[8])
             )
             for r in rows
-        ]  # fmt: skip
+        ]
 
 
 def _item(row: Row) -> Item:
-    name, number, n, audit, wanted, reason, answers, skips, _ = row
-    return Item(unpack(name), number, n, bool(audit), wanted, from_json(reason), answers, skips)
-
-
-def _plain(spans: Iterable[Span]) -> list[list[Any]]:
-    return [[span.start, span.end, span.label] for span in spans]
-
-
-def _spans(form: Iterable[Sequence[Any]]) -> tuple[Span, ...]:
-    return tuple(Span(*span) for span in form)
+    name, number, n, audit, wanted, reason, answers, skips, _, start, stop = row
+    part = None if stop is None else (start, stop)
+    return Item(unpack(name), number, n, bool(audit), wanted, from_json(reason), answers, skips, part)

@@ -24,6 +24,7 @@ from tools.errors import InputError, StoreError
 from tools.store.annotations import Annotations
 from tools.store.codec import from_json, pack, to_json, unpack
 from tools.store.database import Row
+from tools.store.ranges import Range, Ranges, covers
 from tools.store.records import DocumentState, Snapshot
 
 HUMAN, SUGGESTION = "human", "suggestion"
@@ -43,6 +44,7 @@ class Decision:
         rejected: Suggestions that were turned down, in order.
         note: What they wrote about it.
         skipped: Whether they left it for later.
+        ranges: Which parts they have finished of a document that is not done as a whole.
     """
 
     state: DocumentState = DocumentState.NEW
@@ -50,6 +52,7 @@ class Decision:
     rejected: tuple[Span, ...] = ()
     note: str = ""
     skipped: bool = False
+    ranges: Ranges = ()
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -60,6 +63,10 @@ class Decision:
     def finished(self) -> bool:
         """Whether nobody needs to ask again."""
         return self.state in (DocumentState.DONE, DocumentState.FLAGGED)
+
+    def finished_in(self, part: Range | None) -> bool:
+        """Whether nobody needs to ask again about a part of the document; None is the whole."""
+        return self.finished or (part is not None and covers(self.ranges, part))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,7 @@ class Labelling(Annotations):
             sorted((Span(start, stop, unpack(label)), unpack(source)) for start, stop, label, source in spans)
         )
         state = DocumentState(layer[0]) if layer else DocumentState.NEW
-        decision = Decision(state, marks, *_extra_of(review))
+        decision = Decision(state, marks, *_extra_of(review), ranges=self._finished(doc, who))
         return Held(decision, int(last[0] or 0) if last else 0)
 
     def act(self, annotator: str, what: str, changes: Sequence[Change]) -> Done:
@@ -235,7 +242,7 @@ class Labelling(Annotations):
     def _write(self, action: int, doc: int, annotator: str, what: str, before: Decision, after: Decision) -> None:
         who = pack(annotator)
         state = None
-        if after.state is not DocumentState.NEW or after.marks:
+        if after.state is not DocumentState.NEW or after.marks or after.ranges:
             state = Snapshot(after.state, HUMAN, after.spans)
         event = self._change(doc, annotator, what, HUMAN, state)
         kept = set(before.marks)
@@ -248,6 +255,8 @@ class Labelling(Annotations):
                 if (span, source) not in kept and (source != HUMAN or span in before.spans)
             ],
         )
+        if before.ranges != after.ranges:
+            self._set_finished(doc, who, after.ranges)
         if _extra(after) == _extra(Decision()):
             self._db.execute("DELETE FROM reviews WHERE doc = ? AND annotator = ?", doc, who)
         else:
@@ -309,7 +318,7 @@ def delta_of(before: Decision, after: Decision) -> dict[str, Any]:
         delta["marks"] = [[[*_plain(span), by] for span, by in sorted(some)] for some in (old - new, new - old)]
     if gone != come:
         delta["rejected"] = [[_plain(span) for span in sorted(some)] for some in (gone - come, come - gone)]
-    for name in ("state", "note", "skipped"):
+    for name in ("state", "note", "skipped", "ranges"):
         pair = [getattr(before, name), getattr(after, name)]
         if pair[0] != pair[1]:
             delta[name] = pair
@@ -329,9 +338,11 @@ def without(now: Decision, delta: Mapping[str, Any]) -> Decision:
     marks.update((Span(start, end, label), by) for start, end, label, by in cut)
     cut, added = delta.get("rejected", ((), ()))
     rejected = (rejected - {Span(*span) for span in added}) | {Span(*span) for span in cut}
-    fields = {
+    fields: dict[str, Any] = {
         name: delta[name][0] for name in ("note", "skipped") if name in delta and getattr(now, name) == delta[name][1]
     }
+    if "ranges" in delta and [list(one) for one in now.ranges] == [list(one) for one in delta["ranges"][1]]:
+        fields["ranges"] = tuple((int(start), int(end)) for start, end in delta["ranges"][0])
     state = DocumentState(delta["state"][0]) if "state" in delta and now.state == delta["state"][1] else now.state
     return replace(now, state=state, marks=tuple(sorted(marks.items())), rejected=tuple(sorted(rejected)), **fields)
 

@@ -72,6 +72,7 @@ class Gold:
         source: Where the decision came from.
         updated: When it was last changed, in seconds since 1970 (UTC).
         marks: The spans in text order, each with its own provenance.
+        ranges: The parts that are finished of a document that is not done as a whole; gold says nothing of the rest.
     """
 
     document_id: str
@@ -80,6 +81,7 @@ class Gold:
     source: str
     updated: float
     marks: tuple[Mark, ...] = ()
+    ranges: tuple[tuple[int, int], ...] = ()
 
     @property
     def spans(self) -> tuple[Span, ...]:

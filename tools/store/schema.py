@@ -223,7 +223,53 @@ _LABELLING = (
     )""",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _CAMPAIGNS, _LABELLING)
+# An item is a document, or the part of one from ``start`` to ``stop``; ``finished`` says which parts of a document that
+# is not done as a whole an annotator has finished. Tables with another key are made anew: SQLite cannot change one.
+_PASSAGES = (
+    """CREATE TABLE finished (
+        doc INTEGER NOT NULL,
+        annotator NOT NULL,
+        start INTEGER NOT NULL CHECK (start >= 0),
+        stop INTEGER NOT NULL CHECK (stop > start),
+        PRIMARY KEY (doc, annotator, start),
+        FOREIGN KEY (doc, annotator) REFERENCES annotations (doc, annotator) ON DELETE CASCADE
+    ) WITHOUT ROWID""",
+    """CREATE TABLE new_items (
+        campaign INTEGER NOT NULL,
+        doc INTEGER NOT NULL REFERENCES documents (seq),
+        start INTEGER NOT NULL CHECK (start >= 0),
+        stop INTEGER CHECK (stop > start),
+        round INTEGER NOT NULL,
+        n INTEGER NOT NULL CHECK (n >= 0),
+        audit INTEGER NOT NULL CHECK (audit IN (0, 1)),
+        wanted INTEGER NOT NULL CHECK (wanted > 0),
+        reason NOT NULL,
+        PRIMARY KEY (campaign, doc, start),
+        FOREIGN KEY (campaign, round) REFERENCES rounds (campaign, round)
+    ) WITHOUT ROWID""",
+    """INSERT INTO new_items (campaign, doc, start, stop, round, n, audit, wanted, reason)
+        SELECT campaign, doc, 0, NULL, round, n, audit, wanted, reason FROM items""",
+    """CREATE TABLE new_visits (
+        campaign INTEGER NOT NULL,
+        doc INTEGER NOT NULL,
+        start INTEGER NOT NULL,
+        annotator NOT NULL,
+        seconds REAL,
+        skipped INTEGER NOT NULL CHECK (skipped IN (0, 1)),
+        time REAL NOT NULL,
+        PRIMARY KEY (campaign, doc, start, annotator),
+        FOREIGN KEY (campaign, doc, start) REFERENCES new_items (campaign, doc, start)
+    ) WITHOUT ROWID""",
+    """INSERT INTO new_visits (campaign, doc, start, annotator, seconds, skipped, time)
+        SELECT campaign, doc, 0, annotator, seconds, skipped, time FROM visits""",
+    "DROP TABLE visits",
+    "DROP TABLE items",
+    "ALTER TABLE new_items RENAME TO items",
+    "ALTER TABLE new_visits RENAME TO visits",
+    "CREATE INDEX items_by_round ON items (campaign, round, n)",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _CAMPAIGNS, _LABELLING, _PASSAGES)
 
 
 def version_of(db: sqlite3.Connection) -> int:

@@ -13,12 +13,13 @@ from tools.store.campaigns import Campaigns
 from tools.store.database import Database
 from tools.store.documents import Documents
 from tools.store.labelling import Labelling
+from tools.store.resolutions import Resolutions
 from tools.store.results import Results
 from tools.store.runs import Runs
 from tools.store.trail import Trail
 
 
-class Store(Documents, Campaigns, Labelling, Trail, Runs, Results, Cache, Browsing):
+class Store(Documents, Campaigns, Resolutions, Labelling, Trail, Runs, Results, Cache, Browsing):
     """Documents, label sets, human decisions, runs with their results, and the response cache.
 
     One process writes, any number read meanwhile. Any thread of the writing
