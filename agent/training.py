@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.config import MemberConfig, ModelConfig, ProjectConfig
-from agent.models.registry import ModelRef, resolve
+from agent.models.registry import ModelRef, is_own, resolve
 from agent.models.weights import check_fit, sha256_of
 from agent.trainingrun import RECORD, Plan, TrainOptions, Watch, finished, train_plan
 from tools.annotation import Document, LabelSet, Span
@@ -163,7 +163,7 @@ def train_project(
     notes = list(outcome.notes)
     if held_out:
         notes.append(f"{held_out} labelled documents of the audit or of evaluation splits were not trained on")
-    source = "starter-base" if model.source == "starter" else model.source
+    source = "starter-base" if is_own(model.source) else model.source
     entry: dict[str, Any] = {"source": source, "adapter": f"{ADAPTERS}/{options.name}"}
     if model.template_options:
         entry["template_options"] = dict(model.template_options)
@@ -226,15 +226,17 @@ def _gold_of(
             f"quorum import FILE --gold --project {config.root}, or name a file by --data",
         )
     from tools.store import Store
+    from tools.store.teaching import taught
 
     watch("reading the project's gold")
     with Store.open(config.store_path, read_only=True) as store:
         audited = store.audit_documents()
-        for document, gold in store.iter_gold():
-            kept_apart = document.id in audited or held_out(document, gold.source)
-            left += kept_apart
-            if not kept_apart:
-                found.append((document, gold.spans))
+        left += sum(document.id in audited for document, _ in store.iter_gold())
+        for piece in taught(store):
+            if held_out(piece.document, piece.source):
+                left += 1
+            else:
+                found.append((piece.document, piece.spans))
     return found, left
 
 
@@ -260,8 +262,8 @@ def _init_of(ref: ModelRef, base: Path, options: TrainOptions) -> Path | None:
         return None
     if options.init == "auto":
         init = ref.adapter
-    elif options.init == "starter":
-        init = starter.adapter()
+    elif options.init == "starter" or options.init.startswith("starter:"):
+        init = starter.adapter(options.init)
         if init is None:
             raise TrainingError(
                 "no starter adapter comes with this installation", "begin with a fresh one: --init none"

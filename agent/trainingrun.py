@@ -36,7 +36,8 @@ class TrainOptions:
     Attributes:
         name: Of the new member and its model.
         base: A model's source or a name from ``[models]``; None for that of the first member.
-        init: auto (the adapter that the base's model has), none (a fresh one), starter, or an adapter's folder.
+        init: auto (the adapter that the base's model has), none (a fresh one), starter or starter:MEMBER, or an
+            adapter's folder.
         steps: The most; None for ten passes, from 30 to 400.
         minutes: The most; None for no limit.
         contrastive: The form of the contrastive loss, or none.

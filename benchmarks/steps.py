@@ -26,7 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from agent.config import DemonstrationsConfig, ProjectConfig, RunConfig, StepsConfig
+from agent.config import MEMBER_STEPS, DemonstrationsConfig, ModelConfig, ProjectConfig, RunConfig, StepsConfig
 from agent.extraction.confidence import MODES, features, shipped
 from agent.extraction.context import Context
 from agent.extraction.quorum import Quorum
@@ -68,6 +68,8 @@ def stages(
     fitted for that mode.
     """
     rows: dict[str, Predicted] = {}
+    # One that casts no votes of its own is scored with the types that the others gave its spans.
+    voting = {v.member for work in works for c in work.candidates for v in c.votes}
 
     def put(row: str, work: Work, candidates: Iterable[Candidate]) -> None:
         ranked = [replace(c, confidence=c.confidence or c.probability) for c in candidates]
@@ -80,6 +82,8 @@ def stages(
                 vote = next((v for v in c.votes if v.member == member.name), None)
                 if member.name in c.proposers and vote and vote.label:
                     own.append(replace(c, span=c.span.with_label(vote.label), confidence=vote.probability))
+                elif member.name in c.proposers and member.name not in voting and c.probability >= 0.5:
+                    own.append(c)
             put(f"member {member.name}", work, own)
         put("union", work, [c for c in work.candidates if c.span.label])
         put("vote", work, [c for c in work.candidates if c.probability >= 0.5])
@@ -135,7 +139,7 @@ def options_for(data: Path, corpus: str, **given: Any) -> argparse.Namespace:
 
 async def run_works(options: argparse.Namespace) -> tuple[list[Work], Gold, int]:
     """One corpus through the graph: what the last node saw, the gold, and how many members there are."""
-    works, gold, quorum, _ = await _run(options)
+    works, gold, quorum, _ = await run_quorum(options)
     return works, gold, len(quorum.members)
 
 
@@ -145,20 +149,29 @@ def examples_of(work: Work, gold: Gold, members: int) -> list[tuple[tuple[float,
     return [(features(c, members), c.span in true) for c in work.candidates if c.span.label]
 
 
-async def _run(options: argparse.Namespace) -> tuple[list[Work], Gold, Quorum, float]:
+async def run_quorum(options: argparse.Namespace) -> tuple[list[Work], Gold, Quorum, float]:
+    """As :func:`run_works`, with the quorum itself, and the seconds that extraction took."""
     labels = corpus_labels(options.corpus)
     rng = random.Random(options.seed)
     test = read_gold(options.data, options.corpus, options.split)
     test = rng.sample(test, min(options.limit, len(test)))
-    train = [g for g in read_gold(options.data, options.corpus, "train") if g.spans] if options.k else []
+    train = [g for g in read_gold(options.data, options.corpus, options.pool_split) if g.spans] if options.k else []
     train = rng.sample(train, min(options.pool, len(train)))
     config = ProjectConfig.default(
+        # The default members all name this model.
+        models={"starter": ModelConfig(source=options.source, adapter=options.adapter)},
         steps=StepsConfig(
             verify=options.verify, spans="flat" if options.flat else "nested", calibrate=options.calibrate
         ),
         demonstrations=DemonstrationsConfig(k=options.k, retriever=options.retriever),
         run=RunConfig(batch=options.batch),
     )
+    if options.fast:
+        config = config.fast()
+    elif options.every_step:
+        steps = config.steps.model_copy(update={"written": False})
+        every = tuple(m.model_copy(update={"steps": MEMBER_STEPS}) for m in config.members)
+        config = config.model_copy(update={"members": every, "steps": steps})
     if options.members:
         config = config.with_members(options.members.split(","))
     documents = [Document(f"{options.split}-{i}", g.text) for i, g in enumerate(test)]
@@ -175,7 +188,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Run one corpus and score every stage."""
     from tools.metrics import score
 
-    works, gold, quorum, seconds = asyncio.run(_run(options))
+    works, gold, quorum, seconds = asyncio.run(run_quorum(options))
     modes = MODES if options.verify == "on" and options.calibrate else (options.verify,)
     rows = stages(works, quorum, quorum.config.run.threshold, options.flat, modes)
     return {
@@ -210,12 +223,19 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", default="test")
     parser.add_argument("--limit", type=int, default=1000)
     parser.add_argument("--pool", type=int, default=2000, help="training sentences to index")
+    parser.add_argument("--pool-split", default="train", help="where they come from")
     parser.add_argument("--k", type=int, default=5)
     parser.add_argument("--retriever", default="span")
     parser.add_argument("--verify", default="selective", choices=["off", "selective", "on"])
     parser.add_argument("--flat", action="store_true")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--members")
+    parser.add_argument(
+        "--every-step", action="store_true", help="all members take all steps and are asked what they wrote already"
+    )
+    parser.add_argument("--fast", action="store_true", help="the quick profile: one member in one pass")
+    parser.add_argument("--source", default="starter", help="what the members ask: starter, starter:NAME, a folder ...")
+    parser.add_argument("--adapter", help="folder of a LoRA adapter for it")
     parser.add_argument("--model", help="URL of a running server to use instead of starting one")
     parser.add_argument("--seed", type=int, default=13)
     parser.add_argument(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from agent.models import starter
+from agent.models import serverstate, starter
 from agent.models.devices import Cpu, EngineKind, Gpu, available_engine, cpu, gpus
 from agent.models.places import Report
 from agent.models.registry import ModelRef
@@ -28,6 +28,8 @@ Planned = tuple[ServerSpec, list[ModelRef]]
 
 DEFAULT_LENGTH = 8192
 SEQUENCES = {"cpu": 128, "cuda": 256}
+FEW_CORES = 4
+"""Up to so many cores the only server computes on all of them."""
 MERGE_LIMIT = 4 * GIB
 """Bytes of a base up to which its only adapter is merged rather than applied by the server."""
 
@@ -43,7 +45,10 @@ def plan(refs: Sequence[ModelRef], max_model_len: int | None = None, progress: R
         return []
     engine = available_engine()
     devices = gpus() if engine.kind == "vllm-cuda" else ()
-    return plan_on(refs, engine.kind, engine.why, devices, cpu(), max_model_len=max_model_len, progress=progress)
+    beside = sum(record.alive and record.device == "cpu" for record in serverstate.records())
+    return plan_on(
+        refs, engine.kind, engine.why, devices, cpu(), max_model_len=max_model_len, beside=beside, progress=progress
+    )
 
 
 def plan_on(
@@ -54,6 +59,7 @@ def plan_on(
     processor: Cpu,
     *,
     max_model_len: int | None = None,
+    beside: int = 0,
     progress: Report | None = None,
 ) -> list[Planned]:
     """The same for a machine that is described.
@@ -68,6 +74,7 @@ def plan_on(
         devices: GPUs, for vllm-cuda.
         processor: Cores and memory, for vllm-cpu.
         max_model_len: Tokens of prompt and answer.
+        beside: Servers that run on the processor already.
         progress: Told what takes its time.
 
     Raises:
@@ -86,7 +93,7 @@ def plan_on(
         for ref in group:
             by_revision.setdefault(ref.revision, []).append(ref)
         planned += [(_plain(same, device, max_model_len, progress), same) for same in by_revision.values()]
-    return _on_gpus(planned, devices) if device == "cuda" else _on_cpu(planned, processor)
+    return _on_gpus(planned, devices) if device == "cuda" else _on_cpu(planned, processor, beside)
 
 
 def _groups(refs: Sequence[ModelRef]) -> list[list[ModelRef]]:
@@ -145,10 +152,12 @@ def _plain(same: Sequence[ModelRef], device: str, max_model_len: int | None, pro
     )
 
 
-def _on_cpu(planned: Sequence[Planned], processor: Cpu) -> list[Planned]:
+def _on_cpu(planned: Sequence[Planned], processor: Cpu, beside: int) -> list[Planned]:
     gib = cpu_cache_gib([weight_bytes(spec.path) for spec, _ in planned], processor.available)
-    # One server may pin its threads to cores; several would all pin them to the same.
-    threads = None if len(planned) == 1 else max(1, processor.cores // len(planned))
+    # One server may pin its threads to cores; several would all pin them to the same. Where it pins them vLLM keeps a
+    # core free for its scheduler, which computes little: of two cores that would be half of the machine.
+    together = len(planned) + beside
+    threads = None if together == 1 and processor.cores > FEW_CORES else max(1, processor.cores // together)
     result = []
     for spec, refs in planned:
         one_request = kv_bytes_per_token(read_config(spec.path)) * spec.max_model_len

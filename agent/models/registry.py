@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from agent.models import hub, starter
+from agent.models import hub, shipped, starter
 from agent.models.places import Report
 from agent.models.weights import SAFE_HINT, check_fit, context_of, is_pickle, read_config, revision_of, sha256_of
 from tools.errors import ModelError
 
 Kind = Literal["starter", "path", "hub", "url"]
 OWN = ("starter", "starter-base")
-FORMS = "starter, starter-base, a Hugging Face id (org/name), a folder or .gguf file, or http://host:port/v1#model"
+FORMS = (
+    "starter[:MEMBER], starter-base, a Hugging Face id (org/name), a folder or .gguf file, or http://host:port/v1#model"
+)
 DEFAULT_CONTEXT = 4096
 """Assumed where a model does not say how many tokens it takes."""
 
@@ -75,7 +77,7 @@ def resolve(
     """What a model's name stands for; no network unless it is allowed.
 
     Args:
-        name: ``starter``, ``starter-base``, a Hugging Face id (``org/name`` or
+        name: ``starter``, ``starter:MEMBER``, ``starter-base``, a Hugging Face id (``org/name`` or
             ``org/name@revision``), a local folder or GGUF file, or an OpenAI-compatible
             URL (``http://host:port/v1``, with ``#model`` where it serves several).
         adapter: Folder of a LoRA adapter for it; merged into a checkpoint, once.
@@ -99,13 +101,17 @@ def resolve(
     kind: Kind
     hub_id: str | None = None
     base: Path | None
-    if name in OWN:
+    ships = False
+    if is_own(name):
         kind = "starter"
+        if name not in OWN:
+            shipped.member(name.removeprefix(shipped.PREFIX))
         base = starter.find_base() or (starter.pull(progress=progress) if allow_download else None)
         if base is None:
             raise ModelError("the starter model is not on this machine yet", starter.GET)
-        if own is None and name == "starter":
-            own = starter.adapter()
+        ships = own is None
+        if ships:
+            own = starter.adapter(name)
     elif (local := _local(name, Path(root))) is not None:
         kind, base = "path", _checkpoint(local, progress)
     else:
@@ -125,7 +131,7 @@ def resolve(
     return ModelRef(
         name=alias or name,
         kind=kind,
-        served_name=_served_name(name, kind, own),
+        served_name=_served_name(name, kind, None if ships else own),
         revision=revision,
         context_tokens=context_tokens or limit,
         path=path,
@@ -138,8 +144,23 @@ def resolve(
 def models_here() -> dict[str, Path | None]:
     """Names that would resolve without a download, with their folders; the starter's names always, maybe without."""
     base = starter.find_base()
-    found: dict[str, Path | None] = dict.fromkeys(OWN, base)
+    found: dict[str, Path | None] = dict.fromkeys(own_names(), base)
     return {**found, **hub.cached_models()}
+
+
+def is_own(name: str) -> bool:
+    """Whether a name is one of the starter's, known or not: ``starter``, ``starter-base``, ``starter:MEMBER``."""
+    return name in OWN or name.startswith(shipped.PREFIX)
+
+
+def own_names() -> tuple[str, ...]:
+    """The starter's names: the blend, each adapter that ships (where there are several), the plain base.
+
+    Raises:
+        ModelError: ``members.toml`` is broken.
+    """
+    here = shipped.shipped()
+    return (OWN[0], *(f"{shipped.PREFIX}{name}" for name in here if len(here) > 1), OWN[1])
 
 
 def _url(name: str, alias: str | None, context_tokens: int | None) -> ModelRef:
@@ -220,9 +241,9 @@ def _near(name: str, names: Iterable[str]) -> str:
 
 
 def _served_name(name: str, kind: str, adapter: Path | None) -> str:
-    """What the server calls it: short, without blanks, telling adapters apart."""
+    """What the server calls it: short, without blanks, telling adapters apart; ``adapter`` is one beside the name."""
     plain = name if kind != "path" else Path(os.path.abspath(Path(name).expanduser())).name
-    plain = re.sub(r"[^A-Za-z0-9_./@-]+", "-", plain.removesuffix(".gguf")) or "model"
-    if adapter is None or (kind == "starter" and adapter == starter.ADAPTER):
+    plain = re.sub(r"[^A-Za-z0-9_./@:-]+", "-", plain.removesuffix(".gguf")) or "model"
+    if adapter is None:
         return plain
     return f"{plain}+{re.sub(r'[^A-Za-z0-9_.-]+', '-', adapter.name)}"

@@ -17,8 +17,8 @@ GPU_LIMIT = 0.92
 """The share of a GPU that all servers together take; the rest is left to the driver, the screen, the embedder."""
 OVERHEAD = 3 * 2**29
 """Bytes a server needs on a GPU beside weights and cache: CUDA context, activations, graphs."""
-CPU_BASE = 3 * 2**29
-"""Bytes a server needs in main memory beside weights and cache (three processes that import torch)."""
+CPU_BASE = 7 * 2**28
+"""Bytes a server needs in main memory beside weights and cache: three processes that import torch; measured."""
 GIB = 2**30
 
 

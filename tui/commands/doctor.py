@@ -192,25 +192,28 @@ def in_checkout() -> bool:
 
 
 def _models() -> Iterator[Check]:
-    from agent.models import starter
-    from agent.models.registry import OWN, models_here
+    from agent.models import hub, shipped, starter
     from agent.models.weights import check_fit
     from tools.errors import QuorumError
+    from tui.commands.models import shares_line
 
     base = starter.find_base()
-    if base is None:
-        yield Check("models", "starter", "warning", "not on this machine yet", starter.GET)
-    else:
-        own = starter.adapter()
-        try:
-            rank = check_fit(base, own) if own is not None else 0
-            with_it = f"with the adapter {own.name} (rank {rank})" if own is not None else "without an adapter"
-            yield Check("models", "starter", "ok" if own else "info", f"{with_it}, {base}")
-        except QuorumError as error:
-            yield Check("models", "starter", "warning", error.message, error.hint)
-    for name, path in models_here().items():
-        if name not in OWN:
-            yield Check("models", name, "ok", str(path))
+    try:
+        members = shipped.shipped()
+        if base is None:
+            yield Check("models", "starter", "warning", "not on this machine yet", starter.GET)
+        else:
+            for each in members.values() if len(members) > 1 else ():
+                rank = check_fit(base, each.folder)
+                about = f", {each.summary}" if each.summary else ""
+                yield Check("models", f"{shipped.PREFIX}{each.name}", "ok", f"rank {rank}{about}")
+            own = starter.adapter()
+            with_it = f" (rank {check_fit(base, own)})" if own is not None else ""
+            yield Check("models", "starter", "ok" if own else "info", f"{shares_line(members)}{with_it}, {base}")
+    except QuorumError as error:
+        yield Check("models", "starter", "warning", error.message, error.hint)
+    for name, path in hub.cached_models().items():
+        yield Check("models", name, "ok", str(path))
 
 
 def _servers() -> Iterator[Check]:

@@ -1,9 +1,9 @@
-"""``quorum models``: fetch, list, serve and stop the language models on this machine."""
+"""``quorum models``: fetch, list, look into, serve and stop the language models on this machine."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from agent.models.places import Report
     from agent.models.registry import ModelRef
     from agent.models.serverstate import ServerRecord
+    from agent.models.shipped import Shipped
 
-app = typer.Typer(no_args_is_help=True, help="Local models: pull, list, serve, status, stop.")
+app = typer.Typer(no_args_is_help=True, help="Local models: pull, list, info, serve, status, stop.")
 
 NamesArgument = Annotated[list[str] | None, typer.Argument(metavar="[NAMES]...", show_default=False)]
 
@@ -39,7 +40,7 @@ def progress_line() -> Iterator[Report]:
 
 @app.command("pull")
 def pull(
-    name: Annotated[str, typer.Argument(help="starter, or a Hugging Face id (org/name).")] = "starter",
+    name: Annotated[str, typer.Argument(help="starter, starter:MEMBER, or a Hugging Face id (org/name).")] = "starter",
     as_json: JsonOption = False,
 ) -> None:
     """Fetch a model, once; the only command that uses the network for models.
@@ -48,10 +49,11 @@ def pull(
     hash and converted; calling it again checks what is there.
     """
     from agent.models import starter
-    from agent.models.registry import OWN, resolve
+    from agent.models.registry import is_own, resolve
 
     with progress_line() as report:
-        if name in OWN:
+        if is_own(name):
+            starter.adapter(name)  # a member that there is not is told before anything is fetched
             starter.pull(verify=True, progress=report)
         ref = resolve(name, allow_download=True, progress=report)
     if as_json:
@@ -68,8 +70,32 @@ def list_models(project: ProjectOption = HERE, as_json: JsonOption = False) -> N
     if as_json:
         print_json(rows)
         return
-    cells = [[row["name"], row["state"], row["context_tokens"] or "", _size(row["bytes"]), row["path"]] for row in rows]
-    print_table(("model", "state", "context", "size", "where"), cells, right=(2, 3))
+    cells = [
+        [row["name"], row["state"], row["context_tokens"] or "", _size(row["bytes"]), row["about"], row["path"]]
+        for row in rows
+    ]
+    print_table(("model", "state", "context", "size", "what", "where"), cells, right=(2, 3))
+
+
+@app.command("info")
+def model_info(
+    name: Annotated[
+        str, typer.Argument(help="A model of the project, or whatever a model's source may be.")
+    ] = "starter",
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a model's name stands for: base, adapter, revision; of the starter also its members."""
+    rows = _info(project, name)
+    if as_json:
+        print_json(rows)
+        return
+    members = rows.pop("members", [])
+    print_table(("what", "value"), [[key.replace("_", " "), value] for key, value in rows.items() if value is not None])
+    if members:
+        print()
+        cells = [[each["name"], each["share"], each["summary"], each["card"] or ""] for each in members]
+        print_table(("member", "share of the blend", "what for", "model card"), cells, right=(1,))
 
 
 @app.command("serve")
@@ -187,14 +213,16 @@ def _project_models(project: Path, names: list[str] | None, *, merge: bool, prog
 
 def _listed(project: Path) -> list[dict[str, Any]]:
     from agent.config import FILE_NAME
-    from agent.models import starter
+    from agent.models import shipped, starter
     from agent.models.registry import models_here
     from agent.models.weights import context_of, read_config, weight_bytes
     from tools.errors import QuorumError
 
     rows: list[dict[str, Any]] = []
+    members = shipped.shipped()
     for name, path in models_here().items():
         row: dict[str, Any] = {"name": name, "state": "ready", "context_tokens": None, "bytes": None, "path": ""}
+        row["about"] = _about(name, members)
         if path is None:
             row |= {"state": "not fetched", "path": starter.GET}
         else:
@@ -202,7 +230,7 @@ def _listed(project: Path) -> list[dict[str, Any]]:
                 row |= {"context_tokens": context_of(read_config(path)), "bytes": weight_bytes(path), "path": str(path)}
             except QuorumError as error:
                 row |= {"state": "unusable", "path": error.message}
-        if name == "starter" and path is not None and starter.adapter() is None:
+        if name == "starter" and path is not None and not members:
             row["state"] = "ready (no adapter shipped)"
         rows.append(row)
     if (project / FILE_NAME).is_file():
@@ -211,7 +239,55 @@ def _listed(project: Path) -> list[dict[str, Any]]:
         for name, model in config.models.items():
             if name not in known:
                 row = {"name": name, "state": "project", "context_tokens": model.context_tokens, "bytes": None}
-                rows.append({**row, "path": model.source + (f" + {model.adapter}" if model.adapter else "")})
+                row |= {"path": model.source + (f" + {model.adapter}" if model.adapter else ""), "about": ""}
+                rows.append(row)
+    return rows
+
+
+def _about(name: str, members: Mapping[str, Shipped]) -> str:
+    """What one of the starter's names is, in a few words; empty for other models."""
+    from agent.models.shipped import PREFIX
+
+    if name == "starter":
+        return shares_line(members)
+    if name == "starter-base":
+        return "without an adapter"
+    return members[name.removeprefix(PREFIX)].summary if name.startswith(PREFIX) else ""
+
+
+def shares_line(members: Mapping[str, Shipped]) -> str:
+    """What the starter is made of: ``the blend of everyday 1/3, science 1/3, broad 1/3``."""
+    parts = [each for each in members.values() if each.share]
+    if len(parts) < 2:
+        return f"the adapter {parts[0].name}" if parts else "without an adapter"
+    total = sum(each.share for each in parts)
+    return "the blend of " + ", ".join(f"{each.name} ({each.share / total:.0%})" for each in parts)
+
+
+def _info(project: Path, name: str) -> dict[str, Any]:
+    from agent.models import shipped
+    from agent.models.devices import available_engine
+    from agent.models.weights import read_adapter, weight_bytes
+
+    with progress_line() as report:
+        merge = available_engine().kind != "vllm-cuda"
+        [ref] = _project_models(project, [name], merge=merge, progress=report)
+    rows = _described(ref)
+    rows["bytes"] = weight_bytes(ref.path) if ref.path else None
+    rows["rank"] = read_adapter(ref.adapter)[0]["r"] if ref.adapter else None
+    if ref.kind != "starter":
+        return rows
+    members = shipped.shipped()
+    rows["made_of"] = shares_line(members) if ref.adapter == shipped.blend() else None
+    rows["members"] = [
+        {
+            "name": f"{shipped.PREFIX}{each.name}",
+            "share": each.share,
+            "summary": each.summary,
+            "card": str(card) if (card := each.folder / "README.md").is_file() else None,
+        }
+        for each in members.values()
+    ]
     return rows
 
 

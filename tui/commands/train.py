@@ -32,7 +32,9 @@ def train(
     ] = None,
     init: Annotated[
         str,
-        typer.Option("--init", help="auto (the adapter the base has), starter, none (a fresh one), or a folder."),
+        typer.Option(
+            "--init", help="auto (the adapter the base has), starter, starter:MEMBER, none (fresh), or a folder."
+        ),
     ] = "auto",
     minutes: Annotated[
         float, typer.Option("--minutes", min=0.05, help="The most minutes of training; checkpoints keep what is done.")
