@@ -1,12 +1,12 @@
-"""The one table of bindings: footer, help, palette, documentation and tests are made from it.
-
-A command has an id, a group, one line of help and its keys in each preset. A
-project or a person can give it other keys in a ``[keys]`` table:
+"""Which key does what: the table of ``tui/keytable.py`` with a project's and a person's own keys.
 
     [keys]
     preset = "vim"
     accept = ["y", "space"]
     skip = "ctrl+n"
+
+    [keys.on.campaign]
+    label = "enter"
 
 Types take the keys that no command uses: their own ``hotkey`` first, then a
 letter of their name, then digits, then two-key chords behind a prefix.
@@ -17,137 +17,33 @@ from __future__ import annotations
 import string
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tools.annotation.labels import LabelSet
 from tools.errors import ConfigError
+from tui.keynames import normal, shown
+from tui.keytable import COMMANDS, COMMON, SCREENS, Command
+
+__all__ = [
+    "COMMANDS", "PRESETS", "SCREENS", "Command", "Keymap", "ScreenKeys", "help_markdown", "joined_keys", "make_keymap",
+    "normal", "read_user_keys", "screen_keys", "screens_markdown", "shown",
+]  # fmt: skip
 
 PRESETS = ("default", "vim", "prodigy")
 USER_FILE = "keys.toml"
 TABLE = "keys"
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """Something the labelling screen can do.
-
-    Attributes:
-        id: Its name in the ``[keys]`` table.
-        group: The heading it stands under in the help.
-        help: What it does, in one line.
-        keys: Its keys in the default preset, most natural first.
-        vim: Its keys in the vim preset; None takes the default's.
-        prodigy: Its keys in the prodigy preset; None takes the default's.
-    """
-
-    id: str
-    group: str
-    help: str
-    keys: tuple[str, ...]
-    vim: tuple[str, ...] | None = None
-    prodigy: tuple[str, ...] | None = None
-
-    def keys_in(self, preset: str) -> tuple[str, ...]:
-        """Its keys in a preset."""
-        own = {"vim": self.vim, "prodigy": self.prodigy}.get(preset)
-        return self.keys if own is None else own
-
-
-_MOVE, _SELECT, _DECIDE, _SHAPE, _GO, _LOOK = (
-    "Move",
-    "Select",
-    "Decide",
-    "Change a span",
-    "Documents",
-    "Look and ask",
-)
-
-COMMANDS: tuple[Command, ...] = (
-    Command("next_suggestion", _MOVE, "To the next suggestion, or mark when none waits", ("tab",), ("tab", "n")),
-    Command("previous_suggestion", _MOVE, "To the suggestion before", ("shift+tab",), ("shift+tab", "N")),
-    Command("next_mark", _MOVE, "To the next mark of your own", ("J",), ("]",)),
-    Command("previous_mark", _MOVE, "To the mark before", ("K",), ("[",)),
-    Command("left", _MOVE, "One character back", ("left",), ("left", "h")),
-    Command("right", _MOVE, "One character on", ("right",), ("right", "l")),
-    Command("up", _MOVE, "One row up", ("up",), ("up", "k")),
-    Command("down", _MOVE, "One row down", ("down",), ("down", "j")),
-    Command("word_right", _MOVE, "To the next word", ("ctrl+right",), ("ctrl+right", "w")),
-    Command("word_left", _MOVE, "To the word before", ("ctrl+left",), ("ctrl+left", "b")),
-    Command("word_end", _MOVE, "To the end of the word", ("ctrl+e",), ("e",)),
-    Command("sentence_right", _MOVE, "To the next sentence", ("ctrl+down",), ("ctrl+down", ")")),
-    Command("sentence_left", _MOVE, "To the beginning of the sentence", ("ctrl+up",), ("ctrl+up", "(")),
-    Command("row_start", _MOVE, "To the beginning of the row", ("home",), ("home", "0")),
-    Command("row_end", _MOVE, "To the end of the row", ("end",), ("end", "$")),
-    Command("page_down", _MOVE, "One screen on", ("pagedown",), ("pagedown", "ctrl+f")),
-    Command("page_up", _MOVE, "One screen back", ("pageup",), ("pageup", "ctrl+b")),
-    Command("document_start", _MOVE, "To the beginning of the document", ("ctrl+home",), ("ctrl+home", "g")),
-    Command("document_end", _MOVE, "To the end of the document", ("ctrl+end",), ("ctrl+end", "G")),
-    Command("select", _SELECT, "Begin a selection here, or give it up", ("v",)),
-    Command("swap_end", _SELECT, "Work on the other end of the selection, or of the span", ("O",), ("o",)),
-    Command("extend_left", _SELECT, "Select one character back", ("shift+left",)),
-    Command("extend_right", _SELECT, "Select one character on", ("shift+right",)),
-    Command("extend_up", _SELECT, "Select one row up", ("shift+up",)),
-    Command("extend_down", _SELECT, "Select one row down", ("shift+down",)),
-    Command("extend_word_right", _SELECT, "Select to the end of the word", ("ctrl+shift+right", "E")),
-    Command("extend_word_left", _SELECT, "Select to the beginning of the word", ("ctrl+shift+left", "B")),
-    Command("cancel", _SELECT, "Give up the selection, a chord or a search", ("escape",)),
-    Command("accept", _DECIDE, "Accept the suggestion as it is", ("space", "a"), ("a", "space"), ("y",)),
-    Command("reject", _DECIDE, "Reject the suggestion, or delete the mark", ("x", "delete", "backspace"), None, ("x",)),
-    Command("accept_all", _DECIDE, "Accept every suggestion that waits", ("A",), None, ("A",)),
-    Command("accept_above", _DECIDE, "Accept all above a confidence; says the expected errors first", ("%",)),
-    Command("done", _DECIDE, "The document is done; what still waits is turned down", ("enter",)),
-    Command("all_and_done", _DECIDE, "Accept all that waits, and the document is done", ("ctrl+a",), None, ("a",)),
-    Command("nothing", _DECIDE, "Reviewed, and there is nothing to mark", ("-",)),
-    Command("flag", _DECIDE, "Set the document aside with a note", ("!",)),
-    Command("repeat", _DECIDE, "Give the type given last again", (".",)),
-    Command("identical", _DECIDE, "Mark all identical mentions, after a look at them", ("*",)),
-    Command("choose_type", _DECIDE, "Choose the type from a list, by typing", ("#",)),
-    Command("undo", _DECIDE, "Take back what you did last, in any document", ("u", "ctrl+z"), None, ("u", "backspace")),
-    Command("redo", _DECIDE, "Do it again", ("U", "ctrl+y"), ("ctrl+r", "U")),
-    Command("grow", _SHAPE, "Longer by a character", (">",)),
-    Command("shrink", _SHAPE, "Shorter by a character", ("<",)),
-    Command("grow_word", _SHAPE, "Longer by a word", (")",), ("}",)),
-    Command("shrink_word", _SHAPE, "Shorter by a word", ("(",), ("{",)),
-    Command("move_left", _SHAPE, "The whole span one character back", ("alt+left", ",")),
-    Command("move_right", _SHAPE, "The whole span one character on", ("alt+right", "'")),
-    Command("split", _SHAPE, "Cut the span in two before the cursor", ("|", "S")),
-    Command("merge", _SHAPE, "Join the span with the next of its type", ("+",)),
-    Command("skip", _GO, "Leave the document for later", ("ctrl+n",), ("ctrl+n", "s"), ("space",)),
-    Command("back", _GO, "Back to the document before", ("ctrl+o", "ctrl+pageup")),
-    Command("forward", _GO, "Forth again after going back", ("ctrl+l", "ctrl+pagedown")),
-    Command("queue", _GO, "All documents: browse, filter, open", ("Q", "f2")),
-    Command("why", _LOOK, "Why is this suggested? Votes, examples, prompts", ("W", "f4")),
-    Command("search", _LOOK, "Search, in the document and in the pool", ("/",)),
-    Command("search_next", _LOOK, "To the next place found", ("f3",)),
-    Command("guidelines", _LOOK, "Guidelines and types: read and edit", ("G", "f5"), ("f5",)),
-    Command("low", _LOOK, "Show or hide what the quorum itself turned down", ("L",)),
-    Command("panel", _LOOK, "Show or hide types and guidelines beside the text", ("P",)),
-    Command("theme", _LOOK, "The next colour theme (standard, light, high contrast)", ("T",)),
-    Command("help", _LOOK, "All keys", ("?", "f1")),
-    Command("palette", _LOOK, "Find a command by its name", ("ctrl+p", ":"), (":", "ctrl+p")),
-    Command("quit", _LOOK, "Leave; everything is kept already", ("ctrl+q",), ("ctrl+q", "q")),
-)  # fmt: skip
+ON = "on"
 CHORD = ";"
 _BY_ID = {command.id: command for command in COMMANDS}
-_NAMES = {
-    "space": "space", "enter": "enter", "return": "enter", "tab": "tab", "shift+tab": "shift+tab", "esc": "escape",
-    "escape": "escape", "backspace": "backspace", "delete": "delete", "del": "delete", "home": "home", "end": "end",
-    "pageup": "pageup", "pagedown": "pagedown", "left": "left", "right": "right", "up": "up", "down": "down",
-    "insert": "insert", **{f"f{n}": f"f{n}" for n in range(1, 13)},
-}  # fmt: skip
-_SHOWN = {
-    "space": "Space", "enter": "Enter", "tab": "Tab", "shift+tab": "Shift-Tab", "escape": "Esc",
-    "backspace": "Backspace", "delete": "Del", "pageup": "PgUp", "pagedown": "PgDn", "left": "\u2190",
-    "right": "\u2192", "up": "\u2191", "down": "\u2193", "home": "Home", "end": "End",
-}  # fmt: skip
 _POOL = string.ascii_lowercase + string.digits[1:] + string.digits[0] + string.ascii_uppercase
 
 
 @dataclass(frozen=True)
 class Keymap:
-    """Which key does what.
+    """Which key does what on the labelling screen.
 
     Attributes:
         preset: The preset it began with.
@@ -177,15 +73,6 @@ class Keymap:
         return next((self.prefix + key for key, name in self.chords.items() if name == label), "")
 
 
-def shown(key: str) -> str:
-    """A key as a person reads it: ``Shift-Tab``, ``Ctrl-Z``, ``a``."""
-    if key in _SHOWN:
-        return _SHOWN[key]
-    *modifiers, last = key.split("+") if len(key) > 1 else [key]
-    name = _SHOWN.get(last, last.upper() if modifiers or len(last) > 1 else last)
-    return "-".join([*(m.capitalize() for m in modifiers), name])
-
-
 def make_keymap(labels: LabelSet, keys: Mapping[str, Any] | None = None, where: str = "[keys]") -> Keymap:
     """The keymap of a label set and a ``[keys]`` table.
 
@@ -201,14 +88,10 @@ def make_keymap(labels: LabelSet, keys: Mapping[str, Any] | None = None, where: 
     preset = table.pop("preset", PRESETS[0])
     if preset not in PRESETS:
         raise ConfigError(f"{where}: there is no preset {preset!r}", f"one of {', '.join(PRESETS)}")
-    own = {name: _wanted(name, value, where) for name, value in table.items()}
-    taken: dict[str, str] = {}
-    for name, wanted in own.items():
-        for key in wanted:
-            if key in taken:
-                clash = f"{taken[key]} and {name} both want the key {shown(key)}"
-                raise ConfigError(f"{where}: {clash}", "give each a key of its own")
-            taken[key] = name
+    _screens(table, where)
+    table.pop(ON, None)
+    own = {name: _wanted(name, value, where, _BY_ID) for name, value in table.items()}
+    taken = _taken(own, where)
     commands: dict[str, str] = {}
     for command in COMMANDS:
         for key in own.get(command.id, ()) or (() if command.id in own else command.keys_in(preset)):
@@ -221,40 +104,128 @@ def make_keymap(labels: LabelSet, keys: Mapping[str, Any] | None = None, where: 
     return _with_types(preset, commands, labels)
 
 
-def _wanted(name: str, value: Any, where: str) -> tuple[str, ...]:
-    if name not in _BY_ID:
-        close = [known for known in _BY_ID if name.split("_")[0] in known]
+@dataclass(frozen=True)
+class ScreenKeys:
+    """Which key does what on one of the other screens.
+
+    Attributes:
+        commands: The screen's commands, each with the keys it has here.
+    """
+
+    commands: tuple[Command, ...]
+
+    @cached_property
+    def by_key(self) -> Mapping[str, str]:
+        """Key to command id."""
+        return {key: command.id for command in self.commands for key in command.keys}
+
+    def keys_of(self, command: str) -> tuple[str, ...]:
+        """The keys of a command, most natural first; none where all were given away."""
+        return next((one.keys for one in self.commands if one.id == command), ())
+
+    def key(self, command: str) -> str:
+        """The first key of a command as a person reads it."""
+        return next(map(shown, self.keys_of(command)), "no key")
+
+
+def screen_keys(screen: str, keys: Mapping[str, Any] | None = None, where: str = "[keys]") -> ScreenKeys:
+    """The keys of a screen other than the labelling screen.
+
+    What ``[keys.on.SCREEN]`` says comes first, then the screen's own defaults. What
+    ``[keys]`` says about a command that every screen has (help, theme, up, down ...)
+    counts here, too, as far as the screen's own commands leave its keys free.
+
+    Args:
+        screen: A name of ``SCREENS``.
+        keys: The ``[keys]`` table.
+        where: What to call the table in errors.
+
+    Raises:
+        ConfigError: A screen, command or key is unknown, two commands want the same
+            key, or none is left for help or for leaving.
+    """
+    table = dict(keys or {})
+    tables = _screens(table, where)
+    commands = {command.id: command for command in SCREENS[screen]}
+    here = f"{where.removesuffix(']')}.{ON}.{screen}]"
+    own = {name: _wanted(name, value, here, commands) for name, value in tables.get(screen, {}).items()}
+    taken = _taken(own, here)
+    found = {name: own.get(name, tuple(key for key in one.keys if key not in taken)) for name, one in commands.items()}
+    for name, general in COMMON.items():
+        if name in commands and name not in own and general in table:
+            others = {key for other, held in found.items() if other != name for key in held}
+            free = [key for key in _wanted(general, table[general], where, _BY_ID) if key not in others]
+            found[name] = tuple(free) or found[name]
+    for name in ("help", "leave"):
+        if not found[name]:
+            raise ConfigError(f"{here}: no key is left for {name}", "give it one")
+    return ScreenKeys(tuple(replace(one, keys=found[name]) for name, one in commands.items()))
+
+
+def check_keys(keys: Mapping[str, Any], where: str = "[keys]") -> None:
+    """Look through a whole ``[keys]`` table, for every screen.
+
+    Raises:
+        ConfigError: As :func:`make_keymap` and :func:`screen_keys`.
+    """
+    make_keymap(LabelSet.of("any"), keys, where)
+    for screen in SCREENS:
+        screen_keys(screen, keys, where)
+
+
+def joined_keys(user: Mapping[str, Any], project: Mapping[str, Any]) -> dict[str, Any]:
+    """A person's own ``[keys]`` with a project's over them, screen by screen."""
+    table = {**user, **project}
+    ons = [dict(one[ON]) for one in (user, project) if isinstance(one.get(ON), Mapping)]
+    if len(ons) == 2:
+        table[ON] = {
+            screen: {**(_mapping(ons[0].get(screen))), **(_mapping(ons[1].get(screen)))} for screen in ons[0] | ons[1]
+        }
+    return table
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _screens(table: Mapping[str, Any], where: str) -> Mapping[str, Mapping[str, Any]]:
+    """The tables of single screens."""
+    tables = table.get(ON, {})
+    example = f"write [keys.{ON}.campaign] and below it a command with its keys"
+    if not isinstance(tables, Mapping):
+        raise ConfigError(f"{where}: {ON} = {tables!r} is no table", example)
+    for name, one in tables.items():
+        if name not in SCREENS:
+            raise ConfigError(f"{where}: there is no screen {name!r}", f"one of {', '.join(SCREENS)}")
+        if not isinstance(one, Mapping):
+            raise ConfigError(f"{where}: {ON}.{name} = {one!r} is no table", example)
+    return tables
+
+
+def _taken(own: Mapping[str, tuple[str, ...]], where: str) -> dict[str, str]:
+    """Which command was given which key on purpose."""
+    taken: dict[str, str] = {}
+    for name, wanted in own.items():
+        for key in wanted:
+            if taken.get(key, name) != name:
+                clash = f"{taken[key]} and {name} both want the key {shown(key)}"
+                raise ConfigError(f"{where}: {clash}", "give each a key of its own")
+            taken[key] = name
+    return taken
+
+
+def _wanted(name: str, value: Any, where: str, known: Mapping[str, Command]) -> tuple[str, ...]:
+    if name not in known:
+        close = [one for one in known if name.split("_")[0] in one]
         raise ConfigError(
             f"{where}: there is no command {name!r}", f"perhaps {', '.join(close or ['help'])}; key ? lists all"
         )
     listed = [value] if isinstance(value, str) else value
-    if not isinstance(listed, list) or not all(isinstance(key, str) for key in listed):
+    if not isinstance(listed, list | tuple) or not all(isinstance(key, str) for key in listed):
         raise ConfigError(
             f"{where}: {name} = {value!r} is no key", 'write a key like "a" or "ctrl+n", or a list of them'
         )
-    return tuple(normal(key, f"{where}: {name}") for key in listed)
-
-
-def normal(key: str, where: str) -> str:
-    """A key's one spelling.
-
-    Raises:
-        ConfigError: There is no such key.
-    """
-    if len(key) == 1 and key.isprintable() and key != " ":
-        return key
-    if key == " ":
-        return "space"
-    *modifiers, last = key.lower().split("+")
-    name = _NAMES.get(last, last if len(last) == 1 and last.isalnum() else "")
-    known = all(m in ("ctrl", "shift", "alt") for m in modifiers) and len(set(modifiers)) == len(modifiers)
-    if not name or not known or (len(name) == 1 and "ctrl" not in modifiers and "alt" not in modifiers):
-        raise ConfigError(
-            f"{where}: {key!r} is no key", 'keys are like "a", "?", "space", "f5", "ctrl+n", "shift+left"'
-        )
-    ordered = [m for m in ("ctrl", "alt", "shift") if m in modifiers]
-    full = "+".join([*ordered, name])
-    return _NAMES.get(full, full)
+    return tuple(dict.fromkeys(normal(key, f"{where}: {name}") for key in listed))
 
 
 def _with_types(preset: str, commands: dict[str, str], labels: LabelSet) -> Keymap:
@@ -352,3 +323,18 @@ def help_markdown(preset: str) -> str:
         keys = ", ".join(f"`{shown(key)}`".replace("|", "\\|") for key in command.keys_in(preset))
         lines.append(f"| {keys} | `{command.id}` | {command.help} |")
     return "\n".join(lines).strip() + "\n"
+
+
+def screens_markdown() -> str:
+    """The tables of the other screens for the documentation: what is the screen's own, and once what all share."""
+    shared = {"leave", "help", "theme", "palette", "back", "up", "down", "page_up", "page_down", "first", "last"}
+    parts = []
+    for name, commands in (*SCREENS.items(), ("all of them", SCREENS["campaign"])):
+        common = name not in SCREENS
+        lines = [f"**{name if common else f'`{name}`'}**", "", "| keys | command | |", "|---|---|---|"]
+        for command in commands:
+            if (command.id in shared) is common:
+                keys = ", ".join(f"`{shown(key)}`" for key in command.keys)
+                lines.append(f"| {keys} | `{command.id}` | {command.help} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"

@@ -63,6 +63,7 @@ class Palette:
             "warning": Style(color=self.ground, bgcolor=self.warn, bold=True),
             "chosen": Style(bgcolor=self.chosen, underline=True),
             "hit": Style(bgcolor=self.hit, underline=True),
+            "hint": Style(color=self.ground, bgcolor=self.accent, bold=True),
             "here": Style(bgcolor=self.chosen, bold=True),
         }
 
@@ -109,6 +110,10 @@ class Palette:
     def found(self) -> Style:
         """What a search adds to a style."""
         return self._styles["hit"]
+
+    def hint(self) -> Style:
+        """Letters to type, laid over the text."""
+        return self._styles["hint"]
 
     def current(self) -> Style:
         """What the row under a list's cursor adds to a style."""

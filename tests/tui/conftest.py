@@ -18,6 +18,8 @@ from tui.labelling.project import Project
 from tui.labelling.queue import Queue, StoreQueue
 from tui.labelling.session import Session
 from tui.screens.label import LabelScreen
+from tui.widgets.document import DocumentView
+from tui.widgets.lines import Lines
 
 LABELS = LabelSet(
     (
@@ -77,7 +79,7 @@ class Bench:
         return Bench(store, project, Session(store, "ada", StoreQueue(store, "ada")))
 
     def app(self, palette: str = "standard") -> QuorumApp:
-        app = QuorumApp(palette)
+        app = QuorumApp(palette, self.project.keys)
         app.first = lambda: LabelScreen(self.project, self.session)
         return app
 
@@ -123,3 +125,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         project = Project("letters of Ada", tmp_path, LABELS, labels)
         queue: Queue = StoreQueue(store, "ada")
         yield Bench(store, project, Session(store, "ada", queue))
+
+
+def shown(screen: LabelScreen, part: str = "#document") -> str:
+    """The text of a part of the screen."""
+    return screen.query_one(part, DocumentView if part == "#document" else Lines).plain

@@ -75,6 +75,7 @@ EXPECTED: dict[str, tuple[tuple[str, ...], Check]] = {
     "page_up": (("document_end",), cursor(0)),
     "document_start": (("document_end",), cursor(0)),
     "document_end": ((), cursor(len(ADA))),
+    "jump": ((), lambda s: len(s.hints) > 10 and "type the letters" in s.says),
     "select": ((), selected("A")),
     "swap_end": (("select", "right", "right"), lambda s: (s.session.editor.cursor, s.session.editor.anchor) == (0, 2)),
     "extend_left": (("right", "right"), selected("da")),

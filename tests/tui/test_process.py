@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -48,6 +47,41 @@ async def work():
                     print("\\t".join([str(last.action if last else 0), str(len(done)), screen.says]), flush=True)
 asyncio.run(work())
 """
+
+
+def test_two_processes_label_at_once(tmp_path: Path) -> None:
+    """Two people, a window each, one store: both keep all that their screens confirmed, and nothing of the other's."""
+    from tools.annotation import Document
+
+    path = tmp_path / "s.db"
+    with Store.open(path) as store:
+        store.add_documents(Document(f"d{n}", "Ada met Grace in London.") for n in range(30))
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT.replace('"ada"', f'"{who}"'), str(path), str(seed)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        for seed, who in enumerate(("ada", "grace"))
+    ]  # fmt: skip
+    said = []
+    for child in children:
+        out, err = child.communicate(timeout=300)
+        assert child.returncode == 0, err
+        said.append([line.split("\t") for line in out.splitlines() if line.count("\t") == 2])
+    assert all(said)
+    with Store.open(path) as store:
+        assert fsck(store) == []
+        assert store.finished_count() == 30, "both went on until nothing was left"
+        for who, lines in zip(("ada", "grace"), said, strict=True):
+            last = store.last_action(who)
+            assert last is not None and last.action >= int(lines[-1][0])
+            for number in range(30):
+                held, gold = store.decision(f"d{number}", who).decision, store.gold(f"d{number}", who)
+                assert (gold.spans if gold else ()) == held.spans
+        done = {
+            who: {n for n in range(30) if store.decision(f"d{n}", who).decision.finished} for who in ("ada", "grace")
+        }
+        assert done["ada"] | done["grace"] == set(range(30)) and all(done.values())
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
@@ -95,67 +129,6 @@ def make_project(folder: Path) -> Path:
     assert quorum("init", project, "--labels", "person,location")[0] == 0
     assert quorum("import", texts, "--project", project)[0] == 0
     return project
-
-
-@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
-def test_in_a_real_terminal(tmp_path: Path) -> None:
-    project = make_project(tmp_path)
-    name = f"quorum-test-{os.getpid()}"
-    tmux = ["tmux", "-L", name, "-f", "/dev/null"]
-    command = f"{sys.executable} -m tui.main label --project {project} --no-models --annotator ada"
-
-    def shows(text: str, seconds: float = 60.0, *, gone: str = "\0") -> str:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            seen = subprocess.run(
-                [*tmux, "capture-pane", "-p"], capture_output=True, encoding="utf-8", check=False
-            ).stdout
-            if text in seen and gone not in seen:
-                return seen
-            time.sleep(0.1)
-        raise AssertionError(f"{text!r} did not come:\n{seen}")
-
-    def keys(*names: str) -> None:
-        subprocess.run([*tmux, "send-keys", *names], check=True)
-
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
-    subprocess.run(
-        [*tmux, "new-session", "-d", "-x", "80", "-y", "24", f"cd {tmp_path}; {command}; echo left with $?; sleep 60"],
-        check=True, env=environment,
-    )  # fmt: skip
-    try:
-        first = shows("Ada Lovelace met Charles Babbage in London.")
-        assert "unlabelled: 2 of 2 left" in first and "p person" in first
-        keys("v", "C-Right", "C-Right")
-        shows("selected Ada Lovelace")
-        keys("p")
-        shows("✓ mark: person “Ada Lovelace”")
-        keys("C-Right", "C-Right", "v", "C-Right", "C-Right")  # met, Charles, and both words
-        shows("selected Charles Babbage")
-        keys("p")
-        shows("✓ mark: person “Charles Babbage”")
-        keys("u")
-        shows("✓ taken back: mark")
-        keys("U")
-        shows("✓ done again: mark")
-        keys("Enter")
-        shows("✓ a: 2 marked")
-        keys("?")
-        shows("To the next suggestion")
-        keys("?")
-        shows("Rain.", gone="Esc closes")
-        keys("-")
-        shows("all 2 documents of this queue are done")
-        keys("C-q")
-        shows("left with 0")
-        with Store.open(project / ".quorum" / "store.db") as store:
-            gold = store.gold("a")
-            assert gold is not None and gold.annotator == "ada"
-            assert [(s.start, s.end, s.label) for s in gold.spans] == [(0, 12, "person"), (17, 32, "person")]
-            nothing = store.gold("b")
-            assert nothing is not None and nothing.nothing_here
-    finally:
-        subprocess.run([*tmux, "kill-server"], check=False)
 
 
 @pytest.mark.parametrize(

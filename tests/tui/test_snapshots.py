@@ -24,6 +24,14 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "types": ("number_sign",),
     "above": ("percent_sign",),
     "identical": ("tab", "tab", "space", "K", "asterisk"),
+    "jump": ("F",),
+    "note": ("exclamation_mark", "o", "d", "d"),
+    "palette": ("ctrl+p",),
+    "filter": ("Q", "slash", "n", "o", "t"),
+    "found": ("slash", "L", "o", "n", "d", "o", "n", "enter"),
+    "queue-help": ("Q", "question_mark"),
+    "finished": ("ctrl+a", "minus", "minus", "minus", "minus"),
+    "wrong": ("n", "8"),
 }
 
 
@@ -36,6 +44,7 @@ def test_screen(
     async def before(pilot: Pilot[int]) -> None:
         await pilot.pause()
         await pilot.press(*SCREENS[screen])
+        await pilot.app.workers.wait_for_complete()
         await pilot.pause()
         for line in pilot.app.screen.query(Input):
             line.cursor_blink = False
@@ -50,3 +59,8 @@ def test_the_light_theme(bench: Bench, snap_compare: Callable[..., bool]) -> Non
         await pilot.pause()
 
     assert snap_compare(bench.app("light"), terminal_size=(120, 40), run_before=before)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_a_terminal_that_is_too_small(bench: Bench, snap_compare: Callable[..., bool], theme: str) -> None:
+    assert snap_compare(bench.app(theme), terminal_size=(36, 9), run_before=None)

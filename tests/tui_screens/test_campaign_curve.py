@@ -57,9 +57,10 @@ def test_marks_stand_where_their_figures_are() -> None:
 
 def test_reasons_bear_records_of_any_release() -> None:
     assert reason_line({}) == ""
-    assert reason_line({"stage": "diversity", "rank": 2, "meaning": "far", "score": 0.5, "later": 1}) == (
-        "diversity 2: far (0.5)"
+    assert reason_line({"stage": "diversity", "rank": 2, "meaning": "far", "score": 0.5, "later": 1}) == "far (0.5)"
+    assert reason_line({"stage": "diversity", "meaning": "far (0.61)", "score": 0.39, "nearest": "d7"}) == (
+        "far (0.61); most like d7"
     )
-    assert reason_line({"meaning": "x", "score": None, "rank": 1}) == "chosen 1: x"
+    assert reason_line({"meaning": "x", "score": None, "rank": 1}) == "x"
     said = dict(reason_details({"strategy": "audit", "seconds": 3.25, "nearest": None, "facts": {"population": 30}}))
     assert said == {"strategy": "audit", "expected seconds": "3.25", "population": "30"}

@@ -29,6 +29,10 @@ SCREENS: dict[str, tuple[str, tuple[str, ...]]] = {
     "review-chosen": ("review", ("m", "enter", "1", "d")),
     "review-reason": ("review", ("enter", "a", "enter", "enter")),
     "review-help": ("review", ("enter", "?")),
+    "review-edit": ("review", ("enter", "e")),
+    "review-edit-help": ("review", ("enter", "e", "?")),
+    "review-whose": ("review", ("enter", "a")),
+    "palette": ("campaign", ("ctrl+p",)),
 }
 
 

@@ -255,7 +255,6 @@ def test_agreement_counts_each_retriever_once(make: Callable[..., Demonstrations
     drive(lambda: make(ASKED), work)
 
 
-SMALL_ONLY = ("help", "palette", "letter", "open")  # windows over a screen; once is enough
 SNAPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "all": ("", ("down",)),
     "found": (ASKED, ("down", "left")),
@@ -267,7 +266,6 @@ CASES = [
     for name in SNAPS
     for theme in THEMES
     for size in SIZES
-    if name not in SMALL_ONLY or (theme, size) == (THEMES[0], SIZES[0])
 ]
 
 

@@ -22,6 +22,7 @@ from tui.commands.review import make_screen
 from tui.screens.label_dialogs import Ask, Page, Pick
 from tui.screens.review import ReviewScreen
 from tui.screens.review_document import ReviewDocument
+from tui.screens.review_edit import ReviewEdit
 from tui.views.review import listed, mix_of, reviewer_for
 from tui.widgets.document import DocumentView
 from tui.widgets.lines import Lines
@@ -72,6 +73,7 @@ def kept(*wanted: bool | None) -> Check:
 # Of a document with "Ada Lovelace" (ada: person; bo: Ada as person), London (ada: place; bo: person), Bo (both).
 ONE: dict[str, tuple[tuple[str, ...], Check]] = {
     **MOVES,
+    "edit": ((), shows(ReviewEdit)),
     "toggle": ((), kept(True, None, None, None)),
     "drop": ((), kept(False, None, None, None)),
     "take": ((), lambda s: s.mix.undecided == (2, 3) and sorted(s.mix.keep[:2]) == [False, True]),
@@ -244,6 +246,100 @@ def test_a_reviewer_who_labelled_it_does_not_lose_their_version(tmp_path: Path) 
         kept_one = store.gold("letter", "ada")
         assert kept_one is not None and Span(0, 12, "person") in kept_one.spans
         assert reviewer_for(store, "letter", "ada") == "ada:review" and reviewer_for(store, "letter", "rev") == "rev"
+
+
+def test_a_reviewer_marks_retypes_and_moves_ends(tmp_path: Path) -> None:
+    config = two_versions(tmp_path)
+
+    async def work(pilot: Pilot[int], _: ReviewScreen) -> None:
+        await press(pilot, "enter")
+        screen = pilot.app.screen
+        assert isinstance(screen, ReviewDocument)
+        await press(pilot, "e")
+        edit = pilot.app.screen
+        assert isinstance(edit, ReviewEdit)
+        assert "by bo" in text(edit, "#focus"), "what waits says whose it is"
+        view = edit.query_one(DocumentView)
+        assert view.plain.splitlines()[0].strip() == TEXT
+        edit.editor = edit.editor.moved(TEXT.index("saw"))
+        await press(pilot, "v", "right", "right")
+        place = edit.keymap.key_of_type("place")
+        await press(pilot, place)  # "saw", which nobody has
+        assert "mark: place" in edit.says
+        edit.editor = edit.editor.to_target(1)
+        await press(pilot, "less_than_sign")
+        await press(pilot, "u")
+        assert "taken back" in edit.says
+        edit.editor = edit.editor.moved(TEXT.index("Bo"))
+        await press(pilot, place)  # another type for what both have
+        edit.editor = edit.editor.moved(0)
+        await press(pilot, "space")
+        await press(pilot, "N" if "N" in edit.keymap.commands else "Q")
+        assert "is for labelling" in edit.says or "no meaning" in edit.says
+        await press(pilot, "enter")
+        assert pilot.app.screen is screen
+        kept = set(screen.mix.decision)
+        assert {Span(13, 16, "place"), Span(29, 31, "place")} <= kept and Span(29, 31, "person") not in kept
+        assert not screen.store.resolutions(), "nothing is recorded yet"
+        before = screen.mix
+        await press(pilot, "u")
+        assert Span(13, 16, "place") not in screen.mix.decision, "one choice, taken back at once"
+        screen.mix = before
+        await press(pilot, "enter", "enter")
+        pilot.app.screen.query_one(Input).value = "saw is a place here"
+        await press(pilot, "enter")
+
+    run(lambda: make_screen(config, "rev"), work)
+    with stored(config) as store:
+        (one,) = store.resolutions()
+        assert one.reason == "saw is a place here" and Span(13, 16, "place") in one.decision
+        assert Span(13, 16, "place") in (store.gold("letter") or one).spans  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("key", ["escape", "enter"])
+def test_going_back_from_a_draft_without_a_change_chooses_nothing(tmp_path: Path, key: str) -> None:
+    config = two_versions(tmp_path)
+
+    async def work(pilot: Pilot[int], _: ReviewScreen) -> None:
+        await press(pilot, "enter")
+        screen = pilot.app.screen
+        before = screen.mix  # type: ignore[attr-defined]
+        await press(pilot, "v")
+        await press(pilot, "question_mark")
+        assert "skip" not in "".join(t for line in pilot.app.screen._content for t, _ in line)  # type: ignore[attr-defined]
+        await press(pilot, "escape", "L", "right", key)
+        assert pilot.app.screen is screen and screen.mix is before and screen.mix.undecided  # type: ignore[attr-defined]
+
+    run(lambda: make_screen(config, "rev"), work)
+
+
+def test_the_digits_can_be_other_keys(tmp_path: Path) -> None:
+    config = two_versions(tmp_path)
+
+    async def work(pilot: Pilot[int], _: ReviewScreen) -> None:
+        pilot.app.keys = {"on": {"review_document": {"take": ["y", "z"]}}}  # type: ignore[attr-defined]
+        await press(pilot, "enter", "z")
+        assert "here as bo has it" in pilot.app.screen.says  # type: ignore[attr-defined]
+        await press(pilot, "1")
+        assert "1 has no meaning here" in pilot.app.screen.says  # type: ignore[attr-defined]
+
+    run(lambda: make_screen(config, "rev"), work)
+
+
+@given(st.data())
+def test_spans_of_the_reviewers_own_join_the_choice(data: Any) -> None:
+    one, two = data.draw(spans), data.draw(spans)
+    mix = mix_of([Version("a", one), Version("b", two)])
+    own, dropped = data.draw(spans), data.draw(spans)
+    dropped = tuple(span for span in dropped if span not in own)
+    new = mix.edited(own, dropped)
+    assert set(new.decision) == set(own), "what is kept is what was marked"
+    old = dict(zip((c.span for c in mix.choices), mix.keep, strict=True))
+    for choice, kept_now in zip(new.choices, new.keep, strict=True):
+        if choice.span in old and choice.span not in own and choice.span not in dropped:
+            assert kept_now is (None if old[choice.span] is None else False)
+    assert new.edited((), ()).decision == ()
+    assert {c.span for c in mix.choices} <= {c.span for c in new.choices}, "no version's span is lost"
 
 
 def test_undecided_spans_are_dropped_only_when_asked_twice(tmp_path: Path) -> None:

@@ -218,7 +218,6 @@ def test_it_is_painted_anew_by_itself_and_cheaply(store: Path) -> None:
     drive(lambda: RunScreen(RunReader(store)), work)
 
 
-SMALL_ONLY = ("help", "palette", "letter", "open")  # windows over a screen; once is enough
 SNAPS: dict[str, tuple[str, ...]] = {
     "run": (),
     "letter": ("enter",),
@@ -231,7 +230,6 @@ CASES = [
     for name in SNAPS
     for theme in THEMES
     for size in SIZES
-    if name not in SMALL_ONLY or (theme, size) == (THEMES[0], SIZES[0])
 ]
 
 

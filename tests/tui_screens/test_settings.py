@@ -284,7 +284,6 @@ def slow(project: Path) -> Iterator[Check]:
     yield Check("disk", "project", "warning", "50 MiB free", "make room")
 
 
-SMALL_ONLY = ("help", "palette", "letter", "open")  # windows over a screen; once is enough
 SNAPS: dict[str, tuple[str, ...]] = {
     "settings": ("n", "n", "n"),
     "only": ("o", "end"),
@@ -297,7 +296,6 @@ CASES = [
     for name in SNAPS
     for theme in THEMES
     for size in SIZES
-    if name not in SMALL_ONLY or (theme, size) == (THEMES[0], SIZES[0])
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from tui.commands.common import HERE, JsonOption, ProjectOption, counted, load_project, note, open_store, print_json
 
 if TYPE_CHECKING:
+    from agent.campaign.agreement import Pair
     from tools.metrics.agreement import Alpha
     from tools.metrics.intervals import Interval
 
@@ -32,23 +34,29 @@ def agreement(
     if as_json:
         print_json(found.to_json())
         return
-    print_table(
-        ("annotator", "annotator", "documents", "F1", "95 %", "borders", "alpha", "95 %"),
-        [
-            (
-                pair.one,
-                pair.other,
-                pair.f1.documents,
-                f"{pair.f1.f1.point:.3f}",
-                _ends(pair.f1.f1),
-                f"{pair.f1.boundaries.point:.3f}",
-                _figure(pair.alpha.all),
-                _ends(pair.alpha.interval),
-            )
-            for pair in found.pairs
-        ],
-        right=(2, 3, 5, 6),
-    )
+    if found.pairs and sys.stdout.isatty():
+        print_table(
+            ("who", "documents", "F1 (95 %)", "borders", "alpha (95 %)"),
+            [_pair(pair) for pair in found.pairs],
+            right=(1, 2, 3, 4),
+        )
+    elif found.pairs:
+        print_table(
+            ("annotator", "annotator", "documents", "F1", "F1 95 %", "borders", "alpha", "alpha 95 %"),
+            [
+                (
+                    pair.one,
+                    pair.other,
+                    pair.f1.documents,
+                    f"{pair.f1.f1.point:.3f}",
+                    _ends(pair.f1.f1),
+                    f"{pair.f1.boundaries.point:.3f}",
+                    _figure(pair.alpha.all),
+                    _ends(pair.alpha.interval),
+                )
+                for pair in found.pairs
+            ],
+        )
     types = [
         (who, label, _figure(value), _ends(one.label_intervals.get(label)))
         for who, one in (("people", found.people), ("people and quorum", found.everyone))
@@ -72,6 +80,21 @@ def agreement(
         note("no document has been finished by two people: quorum run --overlap 0.1 asks for second opinions")
     if found.resolutions:
         note(f"{counted(found.resolutions, 'disagreement')} decided in review; reviews are not counted above")
+
+
+def _pair(pair: Pair) -> tuple[str, ...]:
+    """A row that fits into 80 columns: intervals with two digits, as on the review screen."""
+    return (
+        f"{pair.one}, {pair.other}",
+        f"{pair.f1.documents:,}",
+        f"{pair.f1.f1.point:.3f} {_short(pair.f1.f1)}",
+        f"{pair.f1.boundaries.point:.3f}",
+        f"{_figure(pair.alpha.all)} {_short(pair.alpha.interval)}".strip(),
+    )
+
+
+def _short(interval: Interval | None) -> str:
+    return "" if interval is None else f"({interval.low:.2f}-{interval.high:.2f})"
 
 
 def _whole(found: Alpha | None) -> str:

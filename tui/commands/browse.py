@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from tui.commands.common import HERE, ProjectOption, load_project
+from tui.commands.common import HERE, ProjectOption, check_theme, key_table, load_project, need_terminal, run_screen
 
 
 def browse(
@@ -16,20 +15,11 @@ def browse(
     theme: Annotated[str, typer.Option("--theme", help="Colours: standard, light or contrast.")] = "standard",
 ) -> None:
     """Browse the demonstrations, and see what each retriever would find for a text, side by side."""
-    from tools.errors import InputError
-    from tui.theme import PALETTES
     from tui.views.demonstrations import Shelf
 
-    if theme not in PALETTES:
-        raise InputError(f"there is no theme {theme!r}", f"one of {', '.join(PALETTES)}")
+    check_theme(theme)
     config = load_project(project)
-    if not sys.stdin.isatty() or not sys.stderr.isatty():  # Textual draws on stderr
-        raise InputError("this screen needs a terminal", "quorum demos list and quorum demos search print the same")
-    from tui.app import QuorumApp
+    need_terminal("this screen", "quorum demos list and quorum demos search print the same")
     from tui.screens.demonstrations import DemonstrationsScreen
 
-    app = QuorumApp(theme)
-    app.first = lambda: DemonstrationsScreen(Shelf(config), text)
-    status = app.run()
-    if status or app.return_code:
-        raise typer.Exit(app.return_code or status or 0)
+    run_screen(lambda: DemonstrationsScreen(Shelf(config), text), theme, key_table(config))

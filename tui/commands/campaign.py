@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tui.commands.common import HERE, ProjectOption, load_project, user_name
+from tui.commands.common import (
+    HERE,
+    ProjectOption,
+    check_theme,
+    key_table,
+    load_project,
+    need_terminal,
+    run_screen,
+    user_name,
+)
 
 if TYPE_CHECKING:
     from agent.config import ProjectConfig
@@ -27,22 +35,12 @@ def campaign(
     The batch that waits is labelled from here with one key. The screen follows
     what happens elsewhere, such as quorum run in another window.
     """
-    from tools.errors import InputError
-    from tui.theme import PALETTES
-
     config = load_project(project)
-    if theme not in PALETTES:
-        raise InputError(f"there is no theme {theme!r}", f"one of {', '.join(PALETTES)}")
-    if not sys.stdin.isatty() or not sys.stderr.isatty():  # Textual draws on stderr
-        raise InputError("the campaign screen needs a terminal", "quorum status --json says how a campaign stands")
-    from tui.app import QuorumApp
-
+    check_theme(theme)
+    need_terminal("the campaign screen", "quorum status --json says how a campaign stands")
+    keys = key_table(config)
     screen = make_screen(config, annotator or user_name(), models=models)
-    app = QuorumApp(theme)
-    app.first = lambda: screen
-    status = app.run()
-    if status or app.return_code:
-        raise typer.Exit(app.return_code or status or 0)
+    run_screen(lambda: screen, theme, keys)
 
 
 def make_screen(config: ProjectConfig, annotator: str, *, models: bool = True) -> CampaignScreen:

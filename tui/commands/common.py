@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from textual.screen import Screen
 
     from agent.config import ProjectConfig
     from tools.store import Store
@@ -56,7 +57,7 @@ def console() -> Console:
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()) -> None:
-    """Print a table on stdout: boxed on a terminal, tab-separated into a pipe.
+    """Print a table on stdout: boxed on a terminal, tab-separated into a pipe, the headings first in either.
 
     Args:
         headings: Of the columns.
@@ -64,7 +65,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]], *, ri
         right: Numbers of the columns to align right.
     """
     if not sys.stdout.isatty():
-        for row in rows:
+        for row in (headings, *rows):
             sys.stdout.write("\t".join(printable(str(cell)) for cell in row) + "\n")
         return
     from rich import box
@@ -73,7 +74,8 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]], *, ri
 
     table = Table(box=box.SIMPLE_HEAD)
     for position, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if position in right else "left", overflow="fold")
+        figures = position in right  # a figure that goes on in the next line is hard to read
+        table.add_column(heading, justify="right" if figures else "left", overflow="fold", no_wrap=figures)
     for row in rows:
         table.add_row(*(Text(printable(str(cell))) for cell in row))
     console().print(table)
@@ -137,3 +139,67 @@ def user_name() -> str:
         return getpass.getuser()
     except (OSError, KeyError):
         return "unknown"
+
+
+def check_theme(theme: str) -> None:
+    """Make sure that there are colours of a name.
+
+    Raises:
+        InputError: There are none.
+    """
+    from tools.errors import InputError
+    from tui.theme import PALETTES
+
+    if theme not in PALETTES:
+        raise InputError(f"there is no theme {theme!r}", f"one of {', '.join(PALETTES)}")
+
+
+def need_terminal(screen: str, hint: str) -> None:
+    """Make sure that a screen can be shown.
+
+    Args:
+        screen: What to call it, e.g. ``the campaign screen``.
+        hint: Which command does without one.
+
+    Raises:
+        InputError: Standard input or standard error is no terminal.
+    """
+    from tools.errors import InputError
+
+    if not sys.stdin.isatty() or not sys.stderr.isatty():  # Textual draws on stderr
+        raise InputError(f"{screen} needs a terminal", hint)
+
+
+def key_table(config: ProjectConfig | None = None) -> dict[str, Any]:
+    """The ``[keys]`` that hold: a person's own, and a project's over them.
+
+    Raises:
+        ConfigError: The person's file cannot be read, or the table is wrong.
+    """
+    from platformdirs import user_config_path
+
+    from tui.keymap import check_keys, joined_keys, read_user_keys
+
+    table = joined_keys(read_user_keys(user_config_path("quorum")), config.keys if config is not None else {})
+    check_keys(table, f"{config.root / 'quorum.toml'} [keys]" if config is not None else "[keys]")
+    return table
+
+
+def run_screen(first: Callable[[], Screen[Any]], theme: str, keys: Mapping[str, Any]) -> None:
+    """Show a screen until the person leaves.
+
+    Args:
+        first: Makes the screen.
+        theme: The name of the colours.
+        keys: The ``[keys]`` table.
+
+    Raises:
+        typer.Exit: It ended with another status than 0.
+    """
+    from tui.app import QuorumApp
+
+    app = QuorumApp(theme, keys)
+    app.first = first
+    status = app.run()
+    if status or app.return_code:
+        raise typer.Exit(app.return_code or status or 0)

@@ -147,11 +147,18 @@ def _embedder(config: ProjectConfig) -> Embedder:
 
 
 def _gold(store: Any) -> Iterator[Demonstration]:
+    from dataclasses import replace
+
     from tools.demonstrations.gold import demonstrations_of
+    from tools.store.teaching import taught
 
     audit = store.audit_documents()  # a campaign estimates from these: no model may ever be shown one
     for document, gold in store.iter_gold():
-        yield from demonstrations_of(document, gold.spans, split="audit" if document.id in audit else None)
+        if document.id in audit:
+            yield from demonstrations_of(document, gold.spans, split="audit")
+    for piece in taught(store):
+        for one in demonstrations_of(piece.document, piece.spans):
+            yield replace(one, document_id=piece.parent.id, document_hash=piece.parent.hash)
 
 
 def _watched(items: Iterator[Demonstration], held_out: list[str]) -> Iterator[Demonstration]:

@@ -76,7 +76,7 @@ def export(
         if annotator and run is not None:
             raise ConfigError("--annotator is about gold, --what about a run", "leave one of them out")
         options = WriteOptions(chosen, split_tokens, overwrite, _provenance(config, store, what, run))
-        tally = {"entities": 0, "undecided": 0}
+        tally = {"entities": 0, "undecided": 0, "passages": 0}
         with counting("written", store.document_count() if undecided else None) as step:
             several = format_.holds.annotators
             items = _watched(_items(store, run, annotator, undecided=undecided), tally, step, several=several)
@@ -92,6 +92,9 @@ def export(
     note(f"{counted(written, 'document')} with {counted(tally['entities'], 'mention')} to {output} ({format_.title})")
     if tally["undecided"]:
         note(f"{counted(tally['undecided'], 'document')} of them undecided")
+    if tally["passages"]:
+        parts = counted(tally["passages"], "passage")
+        note(f"{parts} of documents that are not done as a whole, each a document of its own (DOCUMENT#START-END)")
     for line in losses.lines():
         note(printable(line))
 
@@ -143,6 +146,7 @@ def _watched(
     for item in items:
         tally["entities"] += sum(len(layer.mentions) for layer in item.layers[: None if several else 1])
         tally["undecided"] += not item.layers
+        tally["passages"] += "part_of" in item.document.meta
         step()
         yield item
 

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,10 +20,10 @@ from tui.commands.common import (
     load_project,
     note,
     open_store,
-    print_json,
     printable,
 )
 from tui.report.counting import counting
+from tui.report.imported import Imported, tell
 
 if TYPE_CHECKING:
     from agent.config import ProjectConfig
@@ -37,27 +37,6 @@ if TYPE_CHECKING:
 
 BATCH, BATCH_CHARS = 1000, 4_000_000
 ANNOTATOR = "import"
-
-
-@dataclass(slots=True)
-class Imported:
-    """What an import came to, in documents.
-
-    Attributes:
-        added: New in the project.
-        skipped: There already, with the same text.
-        gold: Given gold, or given other gold than they had.
-        gold_skipped: There already, with the same gold.
-        without_gold: Without a decision in their record, so not taken for reviewed.
-        bad: Records that could not be used (only with --skip-bad).
-    """
-
-    added: int = 0
-    skipped: int = 0
-    gold: int = 0
-    gold_skipped: int = 0
-    without_gold: int = 0
-    bad: int = 0
 
 
 @dataclass(slots=True)
@@ -137,6 +116,7 @@ def import_documents(
     from tools.formats.annotated import spooled
     from tools.formats.registry import format_named
     from tools.formats.sources import STDIN
+    from tui.report.foldered import foldered
 
     config = load_project(project)
     labels = config.label_set()
@@ -163,7 +143,8 @@ def import_documents(
                 _take(store, batch, labels if gold else None, job, done, report)
         done.bad += report.bad_count
         documents = store.document_count()
-    _tell(done, report, documents, added_labels, project, gold=gold, as_json=as_json)
+    files = foldered(Path(source), report) if source != STDIN and Path(source).is_dir() else None
+    tell(done, report, documents, added_labels, project, files, gold=gold, as_json=as_json)
 
 
 def _options(*, scheme: str, offsets: str, **more: Any) -> ReadOptions:
@@ -280,7 +261,9 @@ def _take(
 ) -> None:
     """Add a batch and its gold in one transaction; what is counted was written."""
     if labels is None:
-        added = store.add_documents(_with_entities(item) for item in batch)
+        documents = [_with_entities(item) for item in batch]
+        done.unused += sum("entities" in document.meta for document in documents)
+        added = store.add_documents(documents)
         done.added += added.added
         done.skipped += added.skipped
         return
@@ -343,35 +326,3 @@ def _with_entities(item: AnnotatedDocument) -> Document:
         for span in item.layers[0].spans
     ]
     return Document(item.document.id, text, {**item.document.meta, "entities": entities})
-
-
-def _tell(
-    done: Imported, report: ReadReport, total: int, labels: list[str], project: Path, *, gold: bool, as_json: bool
-) -> None:
-    for warning in report.warnings:
-        note(printable(f"warning: {warning}"))
-    if as_json:
-        print_json(
-            {
-                **asdict(done), "documents": total, "encodings": dict(report.encodings), "labels_added": labels,
-                "repairs": dict(report.repairs), "losses": report.losses.as_json(),
-                "bad_records": [str(bad) for bad in report.bad[:20]],
-            }
-        )  # fmt: skip
-        return
-    note(f"{counted(done.added, 'document')} added, {done.skipped:,} were there already; the project has {total:,}")
-    if gold:
-        already, without = done.gold_skipped, done.without_gold
-        note(f"gold for {counted(done.gold, 'document')}, {already:,} had the same; {without:,} carried none")
-    if labels:
-        note(f"labels added to the label file: {', '.join(labels)}; describe them there, models read it")
-    for kind, count in report.repairs.items():
-        first = next((str(place) for place in report.repaired), "")
-        note(printable(f"repaired: {count:,} {kind} (first: {first})"))
-    for line in report.losses.lines():
-        note(printable(line))
-    if done.bad:
-        note(f"{counted(done.bad, 'bad record')} left out")
-        for bad in report.bad[:5]:
-            note(printable(f"  {bad}"))
-    note(f"next: quorum status --project {project}")

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tui.commands.common import HERE, ProjectOption, load_project, make_state_folder, note, user_name
+from tui.commands.common import (
+    HERE,
+    ProjectOption,
+    check_theme,
+    key_table,
+    load_project,
+    make_state_folder,
+    need_terminal,
+    note,
+    user_name,
+)
 
 if TYPE_CHECKING:
     from agent.config import ProjectConfig
@@ -47,17 +57,10 @@ def label(
     takes all documents. Leave at any moment and go on with the same command. Key ? lists
     all keys.
     """
-    from tools.errors import InputError
-    from tui.theme import PALETTES
-
     config = load_project(project)
-    if theme not in PALETTES:
-        raise InputError(f"there is no theme {theme!r}", f"one of {', '.join(PALETTES)}")
+    check_theme(theme)
     ids = [*(documents or []), *_read_ids(queue)] if documents or queue is not None else None
-    if not sys.stdin.isatty() or not sys.stderr.isatty():  # Textual draws on stderr
-        raise InputError(
-            "the labelling screen needs a terminal", "run it in one; quorum import --gold takes labels from files"
-        )
+    need_terminal("the labelling screen", "run it in one; quorum import --gold takes labels from files")
     with open_for_labelling(config) as store:
         opened = open_project(config, store, keys)
         who = annotator or user_name()
@@ -86,13 +89,10 @@ def open_project(config: ProjectConfig, store: Store, preset: str = "") -> Proje
     Raises:
         ConfigError, LabelSetError: The keys or the label file are wrong.
     """
-    from platformdirs import user_config_path
-
-    from tui.keymap import read_user_keys
     from tui.labelling.project import Project
 
     labels = config.label_set()
-    table = {**read_user_keys(user_config_path("quorum")), **config.keys}
+    table = key_table(config)
     if preset:
         table["preset"] = preset
     found = Project(config.project.name, config.root, labels, config.labels_path, table, store.guidelines())
@@ -156,7 +156,7 @@ def run_screen(
 
     project.ask_models = models
     session = Session(store, annotator, queue, others=not blind)
-    app = QuorumApp(theme)
+    app = QuorumApp(theme, project.keys)
     screen = LabelScreen(project, session)
     app.first = lambda: screen
     status = app.run()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tui.commands.common import HERE, ProjectOption, load_project, user_name
+from tui.commands.common import (
+    HERE,
+    ProjectOption,
+    check_theme,
+    key_table,
+    load_project,
+    need_terminal,
+    run_screen,
+    user_name,
+)
 
 if TYPE_CHECKING:
     from agent.config import ProjectConfig
@@ -23,22 +31,12 @@ def review(
 
     The decision becomes the gold that counts; the versions stay as they are.
     """
-    from tools.errors import InputError
-    from tui.theme import PALETTES
-
     config = load_project(project)
-    if theme not in PALETTES:
-        raise InputError(f"there is no theme {theme!r}", f"one of {', '.join(PALETTES)}")
-    if not sys.stdin.isatty() or not sys.stderr.isatty():  # Textual draws on stderr
-        raise InputError("the review screen needs a terminal", "quorum agreement --json tells who agrees with whom")
-    from tui.app import QuorumApp
-
+    check_theme(theme)
+    need_terminal("the review screen", "quorum agreement --json tells who agrees with whom")
+    keys = key_table(config)
     screen = make_screen(config, annotator or user_name())
-    app = QuorumApp(theme)
-    app.first = lambda: screen
-    status = app.run()
-    if status or app.return_code:
-        raise typer.Exit(app.return_code or status or 0)
+    run_screen(lambda: screen, theme, keys)
 
 
 def make_screen(config: ProjectConfig, reviewer: str) -> ReviewScreen:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tui.commands.common import JsonOption, load_project, print_json
+from tui.commands.common import JsonOption, check_theme, key_table, load_project, need_terminal, print_json, run_screen
 
 
 def watch(
@@ -31,12 +30,9 @@ def watch(
     Reads the run's store and changes nothing: start it and leave it at any time.
     With --json one look is printed and the command ends.
     """
-    from tools.errors import InputError
-    from tui.theme import PALETTES
     from tui.views.runs import RunReader
 
-    if theme not in PALETTES:
-        raise InputError(f"there is no theme {theme!r}", f"one of {', '.join(PALETTES)}")
+    check_theme(theme)
     path, root = _place(output, project)
     reader = RunReader(path, root or Path(), run)
     if as_json:
@@ -44,17 +40,12 @@ def watch(
         reader.close()
         print_json(view and view.to_json())
         return
-    if not sys.stdin.isatty() or not sys.stderr.isatty():  # Textual draws on stderr
-        raise InputError("this screen needs a terminal", "quorum watch --json prints the same once")
+    need_terminal("this screen", "quorum watch --json prints the same once")
+    keys = key_table(load_project(root)) if root is not None else key_table()
     reader.look()  # what is wrong with the store is told before the screen opens
-    from tui.app import QuorumApp
     from tui.screens.runs import RunScreen
 
-    app = QuorumApp(theme)
-    app.first = lambda: RunScreen(reader, root)
-    status = app.run()
-    if status or app.return_code:
-        raise typer.Exit(app.return_code or status or 0)
+    run_screen(lambda: RunScreen(reader, root), theme, keys)
 
 
 def _place(output: Path | None, project: Path | None) -> tuple[Path, Path | None]:

@@ -111,6 +111,11 @@ class CampaignQueue:
         audit = item.audit and self._blind_audit
         return Hidden(models=audit, people=audit or item.wanted > 1)
 
+    def scope(self, document_id: str) -> tuple[int, int] | None:
+        """The passage that the campaign asks; None for the whole document, and for one it does not ask."""
+        item = self._item(document_id)
+        return None if item is None else item.part
+
     def ending(self) -> str:
         """What comes when nothing waits for this annotator."""
         batch = labelling.open_batch(self._store)
@@ -131,11 +136,13 @@ class CampaignQueue:
         return self._store.item(self._campaign, document_id) if self._campaign else None
 
     def _finished(self, document_id: str) -> bool:
-        return self._store.decision(document_id, self._annotator).decision.finished
+        return self._store.decision(document_id, self._annotator).decision.finished_in(self.scope(document_id))
 
     def _set_aside(self, document_id: str) -> bool:
         return any(
-            visit.skipped and (visit.document_id, visit.annotator) == (document_id, self._annotator)
+            visit.skipped
+            and (visit.document_id, visit.annotator) == (document_id, self._annotator)
+            and visit.round == (item.round if (item := self._item(document_id)) else 0)
             for visit in self._store.visits(self._campaign)
         )
 

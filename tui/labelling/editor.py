@@ -16,6 +16,7 @@ from typing import Any
 from tools.annotation import Span
 from tools.annotation.prediction import Entity
 from tools.store.labelling import HUMAN, SUGGESTION, Decision
+from tools.store.ranges import Range, covers, joined, whole, without
 from tools.store.records import DocumentState
 from tui.labelling import graphemes
 
@@ -75,6 +76,7 @@ class Editor:
         at_start: Whether grow, shrink and extending move the front end.
         focus: A span chosen by stepping; None takes the innermost one under the cursor.
         show_low: Whether suggestions that the quorum turned down are shown, too.
+        scope: The part of the document that is asked; None for all of it. Marks may be anywhere.
     """
 
     text: str
@@ -85,11 +87,12 @@ class Editor:
     at_start: bool = False
     focus: Target | None = None
     show_low: bool = False
+    scope: Range | None = None
 
     def with_(self, **changes: Any) -> Editor:
         """The editor with some fields changed; what was worked out about its spans goes along where it still holds."""
         new = replace(self, **changes)
-        if not changes.keys() & {"decision", "suggestions", "show_low", "text"}:
+        if not changes.keys() & {"decision", "suggestions", "show_low", "text", "scope"}:
             new.__dict__.update({name: self.__dict__[name] for name in _KEPT if name in self.__dict__})
         return new
 
@@ -98,11 +101,28 @@ class Editor:
     @cached_property
     def open(self) -> tuple[Suggestion, ...]:
         """The suggestions that wait for a decision, in text order."""
-        if self.decision.state is DocumentState.DONE:
+        if self.done:
             return ()
         settled = {*self.decision.spans, *self.decision.rejected}
         shown = (s for s in self.suggestions if s.span not in settled and (self.show_low or not s.low))
+        if self.scope is not None:
+            shown = (s for s in shown if self._asked(s.span))
         return tuple({s.span: s for s in shown}.values())
+
+    @property
+    def done(self) -> bool:
+        """Whether what is asked is finished."""
+        if self.decision.state is DocumentState.DONE:
+            return True
+        return self.scope is not None and covers(self.decision.ranges, self.scope)
+
+    @property
+    def marks(self) -> tuple[Span, ...]:
+        """The marks in what is asked, in text order."""
+        return tuple(span for span in self.decision.spans if self._asked(span))
+
+    def _asked(self, span: Span) -> bool:
+        return self.scope is None or (self.scope[0] <= span.start and span.end <= self.scope[1])
 
     @cached_property
     def targets(self) -> tuple[Target, ...]:
@@ -306,9 +326,19 @@ class Editor:
         return self._with(add=[(span, HUMAN) for span in spans])
 
     def ended(self, state: DocumentState) -> Decision:
-        """The document finished: what still waits is turned down."""
+        """The document (or what is asked of it) finished: what still waits is turned down."""
         turned = {*self.decision.rejected, *(s.span for s in self.open if not s.low)}
-        return replace(self.decision, state=state, rejected=tuple(sorted(turned)), skipped=False)
+        ranges = self.decision.ranges
+        if self.scope is not None and state is DocumentState.DONE:
+            ranges = joined([*ranges, self.scope])
+            state = DocumentState.DONE if whole(ranges, self.text) else DocumentState.IN_PROGRESS
+        return replace(self.decision, state=state, rejected=tuple(sorted(turned)), skipped=False, ranges=ranges)
+
+    def emptied(self) -> Decision:
+        """The document (or what is asked of it) finished with nothing in it."""
+        mine = set(self.marks)
+        kept = tuple(mark for mark in self.decision.marks if mark[0] not in mine)
+        return replace(self.ended(DocumentState.DONE), marks=kept)
 
     def _with(self, cut: Iterable[Target] = (), add: Iterable[tuple[Span, str]] = ()) -> Decision:
         marks, rejected = dict(self.decision.marks), set(self.decision.rejected)
@@ -320,6 +350,8 @@ class Editor:
         for span, source in add:
             marks.setdefault(span, source)
             rejected.discard(span)
+        # Who changes what was finished finishes it again, like a whole document.
+        ranges = self.decision.ranges if self.scope is None else without(self.decision.ranges, [self.scope])
         state = DocumentState.FLAGGED if self.decision.state is DocumentState.FLAGGED else DocumentState.IN_PROGRESS
         return replace(
             self.decision,
@@ -327,4 +359,5 @@ class Editor:
             marks=tuple(sorted(marks.items())),
             rejected=tuple(sorted(rejected)),
             skipped=False,
+            ranges=ranges,
         )

@@ -173,3 +173,8 @@ def previous_sentence(text: str, at: int) -> int:
     low, _, spans = sentences(text, max(0, at - 1))
     starts = [start for start, _ in spans if start < at]
     return starts[-1] if starts else low
+
+
+def words_between(text: str, start: int, end: int) -> list[int]:
+    """Where words begin between two offsets that are borders of words; reads nothing else."""
+    return [start + match.start() for match in _WORD.finditer(text[start:end])]

@@ -78,6 +78,10 @@ class Queue(Protocol):
         """What must not be shown of a document before it is done."""
         ...
 
+    def scope(self, document_id: str) -> tuple[int, int] | None:
+        """The part of a document that is asked; None for all of it."""
+        ...
+
     def ending(self) -> str:
         """What comes when nothing waits any more, in a line; empty where there is nothing to say."""
         ...
@@ -137,6 +141,9 @@ class StoreQueue:
     def hides(self, document_id: str) -> Hidden:
         """Nothing is hidden."""
         return OPEN
+
+    def scope(self, document_id: str) -> None:
+        """Documents are asked whole."""
 
     def ending(self) -> str:
         """The list of documents says the rest."""
@@ -212,6 +219,9 @@ class ListQueue:
     def hides(self, document_id: str) -> Hidden:
         """Nothing is hidden."""
         return OPEN
+
+    def scope(self, document_id: str) -> None:
+        """Documents are asked whole."""
 
     def ending(self) -> str:
         """The list of documents says the rest."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from tools.annotation import Document, Span
+from tools.errors import StoreError
 from tools.store import Change, Decision, DocumentState, Done, StaleDecision, Store
 from tui.labelling import graphemes
 from tui.labelling.editor import Editor, Suggestion
@@ -46,6 +48,7 @@ class Session:
 
     def __init__(self, store: Store, annotator: str, queue: Queue, *, others: bool = True) -> None:
         self.store, self.annotator, self.queue, self._others = store, annotator, queue, others
+        self._file = _file(store.path)
         self.document: Document | None = None
         self.editor = Editor("")
         self.total, self.left, self.why = queue.total(), queue.left(), ""
@@ -68,7 +71,8 @@ class Session:
             self.queue.opened(document_id)
         suggestions = self._suggestions(document_id)
         self.document, self._event = document, held.event
-        editor = Editor(document.text, held.decision, suggestions)
+        scope = self.queue.scope(document_id)
+        editor = Editor(document.text, held.decision, suggestions, scope[0] if scope else 0, scope=scope)
         waiting = [t for t in editor.targets if not t.own]
         self.editor = editor.focused(waiting[0]) if waiting else editor
         if not same:
@@ -154,20 +158,13 @@ class Session:
         """
         document = self._shown()
         try:
-            self.store.act(self.annotator, what, [Change(document.id, decision, self._event)])
+            self._act(what, [Change(document.id, decision, self._event)])
         except StaleDecision:
             self.reload()
             raise
         held = self.store.decision(document.id, self.annotator)
         self._event = held.event
-        old = self.editor
-        self.editor = old.after_deciding(held.decision, at if go_on else None)
-        if at is not None and not go_on:
-            stays = next((t for t in self.editor.targets if t.span == at), None)
-            # What comes next lies behind a new mark; on one that was there the cursor stays where it is.
-            inside = at.start <= old.cursor < at.end and old.anchor is None
-            cursor = old.cursor if inside or stays is None else graphemes.previous_cluster(old.text, at.end)
-            self.editor = self.editor.with_(focus=stays, at_start=old.at_start, cursor=cursor)
+        self.editor = settled(self.editor, held.decision, at, go_on=go_on)
 
     def finish(self) -> None:
         """The document is done; what waits in it is turned down.
@@ -194,15 +191,17 @@ class Session:
         Raises:
             StoreError: As ``decide``.
         """
-        if not self.editor.decision.finished and not self.editor.decision.skipped:
+        if not self.editor.done and not self.editor.decision.finished and not self.editor.decision.skipped:
             self.decide("skip", replace(self.editor.decision, skipped=True))
 
     def undo(self) -> Done | None:
         """Take the latest action back and show what it was about."""
+        self._still_there()
         return self._show_done(self.store.undo(self.annotator))
 
     def redo(self) -> Done | None:
         """Do again what was taken back last, and show what it is about."""
+        self._still_there()
         return self._show_done(self.store.redo(self.annotator))
 
     def _show_done(self, done: Done | None) -> Done | None:
@@ -210,8 +209,11 @@ class Session:
             return done
         if self.document is not None and self.document.id in done.document_ids:
             before = set(self.editor.targets)
-            cursor = self.editor.cursor
+            cursor, finished = self.editor.cursor, self.editor.done or self.editor.decision.finished
             self.open(self.document.id, remember=False)
+            if finished and not (self.editor.done or self.editor.decision.finished):
+                self.queue.opened(self.document.id)  # it waits again: it is taken in hand again
+            self.total, self.left = self.queue.total(), self.queue.left()
             changed = [t for t in self.editor.targets if t not in before]
             self.editor = self.editor.focused(changed[0]) if changed else self.editor.moved(cursor)
         else:
@@ -261,7 +263,7 @@ class Session:
             editor = self.editor if here else Editor("", held.decision)
             changes.append(Change(name, editor.with_marks(spans), self._event if here else held.event))
         if changes:
-            self.store.act(self.annotator, "mark identical", changes)
+            self._act("mark identical", changes)
             self.reload()
         return len(changes)
 
@@ -274,17 +276,62 @@ class Session:
         changes = []
         for name in document_ids:
             held = self.store.decision(name, self.annotator)
-            if held.decision.finished:
-                changes.append(Change(name, replace(held.decision, state=DocumentState.IN_PROGRESS), held.event))
+            if held.decision.finished or held.decision.ranges:
+                again = replace(held.decision, state=DocumentState.IN_PROGRESS, ranges=())
+                changes.append(Change(name, again, held.event))
         if changes:
-            self.store.act(self.annotator, what, changes)
+            self._act(what, changes)
             self.reload()
         return len(changes)
+
+    def _act(self, what: str, changes: Sequence[Change]) -> None:
+        self._still_there()
+        self.store.act(self.annotator, what, changes)
+
+    def _still_there(self) -> None:
+        """Make sure that the store's file is the one that was opened: a deleted one takes writes and keeps nothing.
+
+        Raises:
+            StoreError: It was deleted, or another lies in its place.
+        """
+        if _file(self.store.path) != self._file:
+            raise StoreError(
+                f"{self.store.path} was deleted or replaced while you labelled; nothing more can be kept",
+                "put it back from a copy, leave, and begin again",
+            )
 
     def _shown(self) -> Document:
         if self.document is None:
             raise RuntimeError("no document is shown")
         return self.document
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """Which file a path names; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def settled(old: Editor, decision: Decision, at: Span | None, *, go_on: bool) -> Editor:
+    """The editor after a decision is kept.
+
+    Args:
+        old: As it was.
+        decision: What is decided now.
+        at: The span it was about.
+        go_on: Whether the cursor moves to the next open suggestion; else it stays on the span.
+    """
+    new = old.after_deciding(decision, at if go_on else None)
+    if at is None or go_on:
+        return new
+    stays = next((t for t in new.targets if t.span == at), None)
+    # What comes next lies behind a new mark; on one that was there the cursor stays where it is.
+    inside = at.start <= old.cursor < at.end and old.anchor is None
+    cursor = old.cursor if inside or stays is None else graphemes.previous_cluster(old.text, at.end)
+    return new.with_(focus=stays, at_start=old.at_start, cursor=cursor)
 
 
 def _places(document_id: str, text: str, mention: str, label: str, decision: Decision) -> Iterable[Occurrence]:

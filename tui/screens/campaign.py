@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 from rich.style import Style
 from textual.app import ComposeResult
@@ -13,18 +12,15 @@ from textual.containers import Horizontal
 
 from tools.errors import QuorumError
 from tools.store import Store
-from tui.keymap import Command
 from tui.screens import campaign_pages as pages
 from tui.screens.campaign_desk import Desk
-from tui.screens.label_dialogs import Page
-from tui.screens.looking import LISTED, LookScreen
+from tui.screens.looking import LookScreen
 from tui.theme import Palette
 from tui.views import curve as curves
 from tui.views.campaign import CampaignView, ItemRow, batch_of, campaign_view, fingerprint
-from tui.widgets.lines import Lines, Piece
+from tui.widgets.lines import Lines, Piece, cut
 from tui.widgets.virtual import VirtualList
 
-_LOOK, _GO = "Look", "Go"
 SECONDS = 2.0
 _TYPES = 35
 _TALL = 34
@@ -42,18 +38,7 @@ class CampaignScreen(LookScreen):
 
     NAME = "campaign"
     AUTO_FOCUS = ""
-    COMMANDS: ClassVar[tuple[Command, ...]] = (
-        Command("label", _GO, "Label what waits of the batch", ("l",)),
-        Command("open", _GO, "Open the document under the cursor in the labelling screen", ("enter",)),
-        Command("why", _LOOK, "Why was this document chosen? All that the selection noted", ("W", "f4")),
-        Command("earlier", _GO, "The batch of the round before", ("left", "[")),
-        Command("later", _GO, "The batch of the round behind", ("right", "]")),
-        Command("rounds", _LOOK, "All rounds with their figures", ("R",)),
-        Command("types", _LOOK, "F1 of every type with its interval", ("t",)),
-        Command("outlook", _LOOK, "What the figures mean and what the stop rule says", ("o",)),
-        Command("look", _LOOK, "Look at the store again", ("r", "f5")),
-        *LISTED,
-    )
+    TABLE = "campaign"
     FOOTER = (
         ("label", "label"),
         ("open", "open"),
@@ -162,7 +147,7 @@ class CampaignScreen(LookScreen):
         )
         height = 16 if self.has_class("tall") else 9
         self.query_one("#curve", Lines).write(self._curve(view, self.size.width - _TYPES, height), plain)
-        self.query_one("#types", Lines).write(pages.type_lines(view, palette, height), plain)
+        self.query_one("#types", Lines).write(pages.type_lines(view, palette, height, more=self.key("types")), plain)
         facts = self._facts(view)
         lines = self.query_one("#facts", Lines)
         lines.styles.height = len(facts)
@@ -173,7 +158,7 @@ class CampaignScreen(LookScreen):
         self.call_after_refresh(self.query_one(VirtualList).renew)
 
     def _next(self, view: CampaignView) -> str:
-        key = "l labels them" if view.status.waiting and self._desk.waits() else ""
+        key = f"{self.key('label')} labels them" if view.status.waiting and self._desk.waits() else ""
         said = view.next().replace("quorum run", f"quorum run --project {self._folder}")
         return f"next: {said}" + (f"; {key}" if key else "")
 
@@ -222,13 +207,11 @@ class CampaignScreen(LookScreen):
         palette = self.palette
         rows: list[list[Piece]] = []
         for row in self.asked[first:last]:
-            state = row.state if len(row.state) <= 15 else row.state[:14] + "\u2026"
-            name = row.item.document_id
             rows.append(
                 [
                     (f"{row.item.position + 1:>3} ", palette.faded()),
-                    (f"{state:<16}", palette.plain() + Style(bold=row.item.open)),
-                    (f"{name if len(name) <= 16 else name[:15] + chr(0x2026):<17}", palette.plain()),
+                    (cut(row.state, 15) + " ", palette.plain() + Style(bold=row.item.open)),
+                    (cut(row.item.document_id, 16) + " ", palette.plain()),
                     ("twice  " if row.item.wanted > 1 else "", palette.bold()),
                     (row.why or "chosen without a record of why", palette.faded()),
                 ]
@@ -263,8 +246,8 @@ class CampaignScreen(LookScreen):
     def do_why(self) -> None:
         """The record of the choice."""
         if (row := self._chosen()) is not None:
-            lines = pages.why_lines(row, self.palette, min(94, self.size.width - 8))
-            self.app.push_screen(Page(f"Why {row.item.document_id}?", lines, ("W", "f4")))
+            lines = pages.why_lines(row, self.palette, self.page_width)
+            self.show_page(f"Why {row.item.document_id}?", lines, "why")
 
     def _chosen(self) -> ItemRow | None:
         if not self.asked:
@@ -289,18 +272,18 @@ class CampaignScreen(LookScreen):
     def do_rounds(self) -> None:
         """All rounds."""
         if self.view is not None:
-            self.app.push_screen(Page("Rounds", pages.round_lines(self.view, self.palette), ("R",)))
+            self.show_page("Rounds", pages.round_lines(self.view, self.palette), "rounds")
 
     def do_types(self) -> None:
         """All types."""
         if self.view is not None:
-            self.app.push_screen(Page("Types", pages.type_lines(self.view, self.palette, wide=True), ("t",)))
+            self.show_page("Types", pages.type_lines(self.view, self.palette, wide=True), "types")
 
     def do_outlook(self) -> None:
         """What the figures mean."""
         if self.view is not None:
-            lines = pages.outlook_lines(self.view, self.palette, min(94, self.size.width - 8))
-            self.app.push_screen(Page("What the figures say", lines, ("o",)))
+            lines = pages.outlook_lines(self.view, self.palette, self.page_width)
+            self.show_page("What the figures say", lines, "outlook")
 
     def do_look(self) -> None:
         """Look again."""

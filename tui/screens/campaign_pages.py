@@ -7,12 +7,14 @@ import textwrap
 from tui.theme import Palette
 from tui.views.campaign import CampaignView, ItemRow, TypeRow, duration
 from tui.views.reasons import reason_details
-from tui.widgets.lines import Piece
+from tui.widgets.lines import Piece, cut, wrapped
 
 _BAR = 30
 
 
-def type_lines(view: CampaignView, palette: Palette, height: int = 10**6, *, wide: bool = False) -> list[list[Piece]]:
+def type_lines(
+    view: CampaignView, palette: Palette, height: int = 10**6, *, wide: bool = False, more: str = ""
+) -> list[list[Piece]]:
     """F1 by type.
 
     Args:
@@ -20,6 +22,7 @@ def type_lines(view: CampaignView, palette: Palette, height: int = 10**6, *, wid
         palette: The colours.
         height: The most lines.
         wide: Whether there is room for bars.
+        more: The key that shows all of them.
     """
     plain, faded, bold = palette.plain(), palette.faded(), palette.bold()
     rows = view.types
@@ -28,15 +31,14 @@ def type_lines(view: CampaignView, palette: Palette, height: int = 10**6, *, wid
         return [*lines, [("no type has been measured yet", faded)]]
     shown = rows if len(rows) + 1 <= height else rows[: height - 2]
     for row in shown:
-        name = row.name if len(row.name) <= 14 else row.name[:13] + "\u2026"
         ends = "" if row.low is None or row.high is None else f"{_two(row.low)}-{_two(row.high)}"
-        line: list[Piece] = [(f"{name:<14} ", plain), (f"{_two(row.f1):>4}", bold)]
+        line: list[Piece] = [(cut(row.name, 14) + " ", plain), (f"{_two(row.f1):>4}", bold)]
         line.append((f"  {ends:<9} {row.support:>4}", plain))
         if wide:
             line.append(("  " + _bar(row), faded))
         lines.append(line)
     if len(shown) < len(rows):
-        lines.append([(f"{len(rows) - len(shown)} more: t", faded)])
+        lines.append([(f"{len(rows) - len(shown)} more: {more}", faded)])
     if wide:
         lines += [
             [("", plain)],
@@ -84,7 +86,7 @@ def why_lines(row: ItemRow, palette: Palette, width: int) -> list[list[Piece]]:
     lines: list[list[Piece]] = [[(stands, plain)]]
     if item.audit:
         said = "For the audit: drawn at random, labelled without suggestions, never shown to the models."
-        lines += [[(line, plain)] for line in textwrap.wrap(said, width)]
+        lines += wrapped(said, width, plain)
     lines += [[("", plain)], [("What the selection noted", bold)]]
     for name, value in reason_details(item.reason):
         for place, line in enumerate(textwrap.wrap(value, max(20, width - 30)) or [""]):
@@ -92,7 +94,7 @@ def why_lines(row: ItemRow, palette: Palette, width: int) -> list[list[Piece]]:
     if not item.reason:
         lines.append([("  nothing", plain)])
     lines += [[("", plain)], [("Its text begins", bold)]]
-    lines += [[(f"  {line}", plain)] for line in textwrap.wrap(row.head, width - 2)]
+    lines += wrapped(row.head, width, plain, "  ")
     return lines
 
 
@@ -114,5 +116,5 @@ def outlook_lines(view: CampaignView, palette: Palette, width: int) -> list[list
     )
     lines: list[list[Piece]] = []
     for name, text in parts:
-        lines += [[(name, bold)], *([(f"  {line}", plain)] for line in textwrap.wrap(text, width - 2)), [("", plain)]]
+        lines += [[(name, bold)], *wrapped(text, width, plain, "  "), [("", plain)]]
     return lines[:-1]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from rich.style import Style
 from textual.app import ComposeResult
@@ -12,17 +11,14 @@ from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from tools.errors import QuorumError
-from tui.keymap import Command
-from tui.screens.label_dialogs import Page
-from tui.screens.looking import LISTED, LookScreen
+from tui.screens.looking import LookScreen
 from tui.views.demonstrations import ORDER, Column, Shelf, agreement, mentions_of
-from tui.widgets.lines import Lines, Piece
+from tui.widgets.lines import Lines, Piece, cut, wrapped
 from tui.widgets.virtual import VirtualList
 
 if TYPE_CHECKING:
     from tools.demonstrations import Demonstration, Retrieved
 
-_SEE = "See"
 _MOST = 20
 
 
@@ -35,19 +31,7 @@ class DemonstrationsScreen(LookScreen):
     """
 
     NAME = "demonstrations"
-    COMMANDS: ClassVar[tuple[Command, ...]] = (
-        Command("search", _SEE, "Type a text: what would be shown for it?", ("/", "s")),
-        Command("open", _SEE, "All of the demonstration, with its mentions", ("enter",)),
-        Command("like", _SEE, "What would be shown for this very demonstration?", ("w",)),
-        Command("switch", _SEE, "From the list of all to what was found, and back", ("tab",)),
-        Command("left", _SEE, "The retriever to the left", ("left", "h")),
-        Command("right", _SEE, "The retriever to the right", ("right", "l")),
-        Command("more", _SEE, "One more for each retriever", ("+",)),
-        Command("fewer", _SEE, "One fewer for each retriever", ("-",)),
-        Command("again", _SEE, "Draw the random ones again", ("R",)),
-        Command("reopen", _SEE, "Open the index again, with what was labelled since", ("f5",)),
-        *LISTED,
-    )
+    TABLE = "demonstrations"
     FOOTER = (
         ("search", "search"),
         ("open", "open"),
@@ -190,7 +174,7 @@ class DemonstrationsScreen(LookScreen):
         elif not self.count:
             says = "nothing yet: label some documents, or quorum import FILE --gold, then quorum demos rebuild"
         elif self.showing == "all":
-            says = "all demonstrations; / asks what would be shown for a text"
+            says = f"all demonstrations; {self.key('search')} asks what would be shown for a text"
         else:
             names = [span.text_in(self.text) for span in mentions_of(self.text)]
             says = f"span compares {', '.join(names)}" if names else "no word looks like a name: span falls back"
@@ -243,7 +227,7 @@ class DemonstrationsScreen(LookScreen):
                 text = " ".join(item.demonstration.text.split())
                 chosen = row == here and number == self.chosen
                 style = palette.bold() + Style(reverse=True) if chosen else palette.plain()
-                line += [(_cut(f"{score}{mark}{text}", wide), style), (" ", palette.plain())]
+                line += [(cut(f"{score}{mark}{text}", wide), style), (" ", palette.plain())]
             lines.append(line)
         return lines
 
@@ -251,8 +235,8 @@ class DemonstrationsScreen(LookScreen):
         palette = self.palette
         types = ", ".join(dict.fromkeys(span.label for span in item.spans)) or "none"
         return [
-            (_cut(item.id, 18) + " ", palette.faded()),
-            (_cut(types, 17) + " ", palette.key_on_ground()),
+            (cut(item.id, 18) + " ", palette.faded()),
+            (cut(types, 17) + " ", palette.key_on_ground()),
             (" ".join(item.text.split()), palette.plain()),
         ]
 
@@ -297,11 +281,9 @@ class DemonstrationsScreen(LookScreen):
         palette = self.palette
         lines: list[list[Piece]] = []
         for part in item.text.splitlines() or [""]:
-            lines += [[(line, palette.plain())] for line in textwrap.wrap(part, width) or [""]]
+            lines += wrapped(part, width, palette.plain())
         said = [f"{span.text_in(item.text)} [{span.label}]" for span in item.spans]
-        for line in textwrap.wrap(", ".join(said) or "no mention in it", width):
-            lines.append([(line, palette.key_on_ground())])
-        return lines
+        return lines + wrapped(", ".join(said) or "no mention in it", width, palette.key_on_ground())
 
     # -- commands -----------------------------------------------------------------------------------------------
 
@@ -335,17 +317,16 @@ class DemonstrationsScreen(LookScreen):
         if item is None:
             self.say("nothing here to open")
             return
-        width = max(20, min(96, round(self.size.width * 0.96) - 6))
         faded, plain = self.palette.faded(), self.palette.plain()
         lines: list[list[Piece]] = [
             [(f"document {item.document_id}, split {item.split or 'none'}", faded)],
             [("", plain)],
-            *self._described(item, width),
+            *self._described(item, self.page_width),
             [("", plain)],
         ]
         for name, places in self._finders(item.id):
             lines.append([(f"{name}: {places}", faded)])
-        self.app.push_screen(Page(item.id, lines))
+        self.show_page(item.id, lines)
 
     def _finders(self, wanted: str) -> list[tuple[str, str]]:
         return [
@@ -369,7 +350,7 @@ class DemonstrationsScreen(LookScreen):
         elif self.columns:
             self.showing = "found"
         else:
-            self.say("nothing was searched for yet: / asks for a text")
+            self.say(f"nothing was searched for yet: {self.key('search')} asks for a text")
         self.query_one(VirtualList).cursor = 0
 
     def do_left(self) -> None:
@@ -402,12 +383,3 @@ class DemonstrationsScreen(LookScreen):
     def do_reopen(self) -> None:
         """Open it again."""
         self._open()
-
-
-def _cut(text: str, width: int) -> str:
-    """A text of exactly so many cells."""
-    from rich.cells import cell_len, set_cell_size
-
-    if cell_len(text) > width:
-        return set_cell_size(text, width - 1) + "\u2026"
-    return set_cell_size(text, width)

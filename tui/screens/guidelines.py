@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
 from textual.widgets import Input, TextArea
 
 from tools.annotation.labels import Label
@@ -15,16 +13,17 @@ from tools.errors import QuorumError
 from tui.labelling.editor import Target
 from tui.labelling.labeledit import with_fields, write_label
 from tui.labelling.session import Session
+from tui.screens.looking import LookScreen
 from tui.widgets.lines import Lines, Piece
 from tui.widgets.virtual import VirtualList
 
 if TYPE_CHECKING:
-    from tui.app import QuorumApp
+    from pathlib import Path
+
     from tui.labelling.project import Project
-    from tui.theme import Palette
 
 
-class GuidelinesScreen(Screen[list[str] | None]):
+class GuidelinesScreen(LookScreen):
     """Edits the types' descriptions, which the models' prompts show, and the guidelines, which people read.
 
     Gives the names of the types that were changed; None where nothing was.
@@ -35,8 +34,12 @@ class GuidelinesScreen(Screen[list[str] | None]):
         target: The span one came from; its type is shown first.
     """
 
+    NAME = "guidelines and types"
+    TABLE = "guidelines"
+    TYPING = ("keep", "back", "next_field", "previous_field")
+    FOOTER = (("keep", "keep"), ("next_field", "next field"), ("down", "next type"))
     CSS = """
-    GuidelinesScreen Lines { height: 1; }
+    GuidelinesScreen Vertical Lines { height: 1; }
     GuidelinesScreen #types { width: 26; }
     GuidelinesScreen Input { border: none; height: 1; padding: 0 1; background: $surface; }
     GuidelinesScreen TextArea { height: 1fr; border: none; padding: 0 1; }
@@ -48,17 +51,23 @@ class GuidelinesScreen(Screen[list[str] | None]):
         names = list(project.labels.names)
         self._place = names.index(target.span.label) if target and target.span.label in names else 0
         self._changed: list[str] = []
-        self._says = ""
+        self._asked: tuple[Label, str] | None = None  # what was asked about, as it was then
 
     @property
-    def _palette(self) -> Palette:
-        return cast("QuorumApp", self.app).palette
+    def root(self) -> Path | None:
+        """The project's folder."""
+        return self._project.root
+
+    @property
+    def listed(self) -> VirtualList | None:
+        """The types."""
+        return self.query_one(VirtualList)
 
     def compose(self) -> ComposeResult:
         """The types, the fields of one, the guidelines."""
         yield Lines(id="title")
         with Horizontal():
-            yield VirtualList(self._rows, len(self._project.labels), self._palette, id="types")
+            yield VirtualList(self._rows, len(self._project.labels), self.palette, id="types")
             with Vertical():
                 for name in ("description", "examples", "counter-examples"):
                     yield Lines(id=f"{name}-title")
@@ -66,14 +75,14 @@ class GuidelinesScreen(Screen[list[str] | None]):
                 yield Lines(id="guidelines-title")
                 yield TextArea(self._project.guidelines[1], id="guidelines", tab_behavior="focus", soft_wrap=True)
         yield Lines(id="keys")
+        yield Lines(id="small")
 
-    def on_mount(self) -> None:
+    def begin(self) -> None:
         """Show the type one came from."""
         listed = self.query_one(VirtualList)
         listed.cursor = self._place
-        listed.focus()
+        listed.can_focus = False  # the list has the keys as long as nothing is typed
         self._fill()
-        self._head()
 
     @property
     def _label(self) -> Label:
@@ -85,17 +94,12 @@ class GuidelinesScreen(Screen[list[str] | None]):
         self.query_one("#examples", Input).value = "; ".join(label.examples)
         self.query_one("#counter-examples", Input).value = "; ".join(label.counter_examples)
 
-    def _head(self) -> None:
-        palette = self._palette
+    def paint(self) -> None:
+        """What is edited."""
+        palette = self.palette
         version = self._session.store.label_set_version()
-        title: list[Piece] = [
-            (" guidelines and types ", palette.key()),
-            (
-                f" types version {version}, guidelines version {self._project.guidelines[0]}   {self._says}",
-                palette.strip(),
-            ),
-        ]
-        self.query_one("#title", Lines).write([title], palette.strip())
+        where = f"types version {version}, guidelines version {self._project.guidelines[0]}"
+        self.head(where, f"{self.key('keep')} keeps what was changed; a type's description is what the models read")
         for name, text in (
             ("description", f"{self._label.name}: what it is, in one line; the prompt shows this text"),
             ("examples", "examples, separated by ;"),
@@ -103,13 +107,9 @@ class GuidelinesScreen(Screen[list[str] | None]):
             ("guidelines", "guidelines for people"),
         ):
             self.query_one(f"#{name}-title", Lines).write([[(f" {text}", palette.faded())]], palette.plain())
-        keys: list[Piece] = []
-        for key, what in (("Tab", "next field"), ("\u2191\u2193", "another type"), ("Ctrl-S", "keep"), ("Esc", "back")):
-            keys += [(f" {key}", palette.key()), (f" {what} ", palette.strip())]
-        self.query_one("#keys", Lines).write([keys], palette.strip())
 
     def _rows(self, first: int, last: int) -> list[list[Piece]]:
-        palette = self._palette
+        palette = self.palette
         return [
             [(label.name, palette.of_type(number, own=True))]
             for number, label in enumerate(self._project.labels.labels[first:last], first)
@@ -121,28 +121,63 @@ class GuidelinesScreen(Screen[list[str] | None]):
             self._keep()
         self._place = event.row
         self._fill()
-        self._head()
+        self.renew()
 
     def _edited(self) -> Label:
         values = [self.query_one(f"#{name}", Input).value for name in ("description", "examples", "counter-examples")]
         return with_fields(self._label, *values)
 
-    def on_key(self, event: events.Key) -> None:
-        """Keep, or go back."""
-        if event.key == "ctrl+s":
-            event.stop()
-            self._keep()
-        elif event.key == "escape":
-            event.stop()
-            if self._dirty() and not self._says.startswith("not kept"):
-                self._says = "not kept: Ctrl-S keeps it, Esc again drops it"
-                self._head()
-            else:
-                self.dismiss(self._changed or None)
+    def done_typing(self) -> None:
+        """To the list."""
+        self.set_focus(None)
+
+    def run_command(self, name: str) -> None:
+        """A command was chosen; what is to be dropped has to be asked for twice in a row."""
+        if name not in ("back", "leave"):
+            self._asked = None
+        super().run_command(name)
+
+    def holds_back(self) -> bool:
+        """Whether something was changed and not kept; the second time in a row it is dropped."""
+        if not self._dirty() or self._asked == (self._edited(), self._text):
+            return False
+        self._asked = self._edited(), self._text
+        self.say(f"not kept: {self.key('keep')} keeps it, the same key again drops it")
+        self.renew()
+        return True
+
+    @property
+    def _text(self) -> str:
+        return self.query_one("#guidelines", TextArea).text
+
+    def do_keep(self) -> None:
+        """Keep."""
+        self._keep()
+
+    def do_next_field(self) -> None:
+        """On, and from the last field to the list."""
+        self._field(1)
+
+    def do_previous_field(self) -> None:
+        """Back."""
+        self._field(-1)
+
+    def _field(self, by: int) -> None:
+        fields = [None, *self.query(Input), self.query_one(TextArea)]
+        self.set_focus(fields[(fields.index(self.focused) + by) % len(fields)])
+
+    def do_back(self) -> None:
+        """Back to the work."""
+        if not self.holds_back():
+            self.dismiss(self._changed or None)
+
+    def do_leave(self) -> None:
+        """Leave."""
+        if not self.holds_back():
+            self.app.exit(0)
 
     def _dirty(self) -> bool:
-        text = self.query_one("#guidelines", TextArea).text
-        return self._edited() != self._label or text != self._project.guidelines[1]
+        return self._edited() != self._label or self._text != self._project.guidelines[1]
 
     def _keep(self) -> None:
         store, who = self._session.store, self._session.annotator
@@ -154,10 +189,10 @@ class GuidelinesScreen(Screen[list[str] | None]):
                 self._project.labels = labels
                 if edited.name not in self._changed:
                     self._changed.append(edited.name)
-            text = self.query_one("#guidelines", TextArea).text
+            text = self._text
             if text != self._project.guidelines[1]:
                 self._project.guidelines = (store.save_guidelines(text, who), text)
-            self._says = "\u2713 kept"
+            self.say("\u2713 kept")
         except QuorumError as error:
-            self._says = f"{error.message}. {error.hint}"
-        self._head()
+            self.fail(error)
+        self.renew()

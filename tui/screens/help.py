@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rich.style import Style
 
 from tui.keymap import COMMANDS, Keymap, shown
@@ -10,13 +12,13 @@ from tui.theme import Palette
 from tui.widgets.lines import Piece
 
 
-def help_lines(keymap: Keymap, palette: Palette) -> list[list[Piece]]:
-    """The help's lines: every command with the keys it has here, then the types."""
+def help_lines(keymap: Keymap, palette: Palette, own: Callable[[str], bool] = bool) -> list[list[Piece]]:
+    """The help's lines: every command that the screen has, with its keys here, then the types."""
     bold = palette.plain() + Style(bold=True)
     key = Style(color=palette.accent, bgcolor=palette.ground, bold=True)
     lines: list[list[Piece]] = []
     group = ""
-    for command in COMMANDS:
+    for command in filter(lambda one: own(one.id), COMMANDS):
         if command.group != group:
             group = command.group
             lines += [[("", palette.plain())], [(group, bold)]]
@@ -37,6 +39,6 @@ def help_lines(keymap: Keymap, palette: Palette) -> list[list[Piece]]:
     return lines[1:]
 
 
-def help_page(keymap: Keymap, palette: Palette) -> Page:
+def help_page(keymap: Keymap, palette: Palette, own: Callable[[str], bool] = bool) -> Page:
     """The help as a window."""
-    return Page("Keys", help_lines(keymap, palette), closing=("?", "f1"))
+    return Page("Keys", help_lines(keymap, palette, own), closing=keymap.keys_of("help"))

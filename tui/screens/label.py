@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.screen import Screen
 
 from tools.errors import QuorumError
-from tools.store.records import DocumentState
-from tui.keymap import COMMANDS, Keymap
+from tui.keymap import Keymap
 from tui.labelling.session import Session
 from tui.screens import label_bars as bars
 from tui.screens.label_commands import Commands
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
 
 SMALLEST = (40, 10)
 _WIDE = 100
-_IDS = {command.id for command in COMMANDS}
 
 
 class LabelScreen(Commands, Screen[None]):
@@ -59,13 +55,9 @@ class LabelScreen(Commands, Screen[None]):
         self.project, self.session = project, session
         self.keymap: Keymap = project.keymap
         self.kinds = self._kinds_of()
-        self.says = ""
-        self.failed = False
-        self.chord: str | None = None
         self.last_type = ""
         self.needle = ""
         self.hits: list[tuple[int, int]] = []
-        self.sure = ""  # the command that wants its key a second time
         self.models = ""
         self._asked: list[str] = []
         self._live: Child | None = None
@@ -173,74 +165,7 @@ class LabelScreen(Commands, Screen[None]):
         """Let the helpers end."""
         self.project.close()
 
-    # -- keys ---------------------------------------------------------------------------------------------------
-
-    def on_key(self, event: events.Key) -> None:
-        """Do what the key stands for."""
-        key = event.character if event.is_printable and event.character and event.character != " " else event.key
-        if self.press(key):
-            event.stop()
-            event.prevent_default()
-
-    def press(self, key: str) -> bool:
-        """Do what a key stands for; False where it stands for nothing."""
-        if self.chord is not None and key != "escape" and key not in _MODIFIERS:
-            self._chord(key)
-        elif key in self.keymap.commands:
-            self.run_command(self.keymap.commands[key])
-        elif key in self.keymap.types:
-            self.run_type(self.keymap.types[key])
-        elif self.keymap.prefix and key == self.keymap.prefix:
-            self.chord = ""
-            self.say(f"{key} and then: the second key of a type (Esc gives it up)")
-            self.renew()
-        elif len(key) == 1:
-            self.say(f"{key} has no meaning here; {self.key('help')} lists all keys")
-            self.renew()
-        else:
-            return False
-        return True
-
-    def _chord(self, key: str) -> None:
-        keys = (self.chord or "") + key
-        if keys in self.keymap.chords:
-            self.chord = None
-            self.run_type(self.keymap.chords[keys])
-            return
-        if any(known.startswith(keys) for known in self.keymap.chords):
-            self.chord = keys
-            self.say(f"{self.keymap.prefix}{keys} and then?")
-        else:
-            self.chord = None
-            self.say(f"no type has the keys {self.keymap.prefix}{keys}")
-        self.renew()
-
-    def run_type(self, label: str) -> None:
-        """A type was chosen."""
-        self._guarded(lambda: self.give(label), "type")
-
-    def run_command(self, command: str) -> None:
-        """A command was chosen, by its key or by its name."""
-        if command not in _IDS:
-            raise ValueError(f"no command {command}")
-        self._guarded(getattr(self, f"do_{command}"), command)
-
-    def _guarded(self, work: Callable[[], None], command: str) -> None:
-        sure, self.sure = self.sure, ""
-        self.confirmed = sure == command
-        self.says, self.failed = "", False
-        view = self.query_one(DocumentView)
-        if command not in ("up", "down", "page_up", "page_down", "extend_up", "extend_down"):
-            view.forget_column()
-        try:
-            work()
-        except QuorumError as error:
-            self.fail(error)
-        self.renew()
-
-    def guarded(self, work: Callable[[], None]) -> None:
-        """Do something that may fail, and show what came of it."""
-        self._guarded(work, "")
+    # -- types that were changed ---------------------------------------------------------------------------------
 
     def labels_changed(self, labels: list[str]) -> None:
         """Types were edited: show them, and offer to ask again about what carries them."""
@@ -262,18 +187,6 @@ class LabelScreen(Commands, Screen[None]):
 
     # -- showing ------------------------------------------------------------------------------------------------
 
-    def key(self, command: str) -> str:
-        """The first key of a command as a person reads it."""
-        return bars.first_key(self.keymap, command)
-
-    def say(self, text: str) -> None:
-        """A message for the person, until the next key."""
-        self.says, self.failed = text, False
-
-    def fail(self, error: QuorumError) -> None:
-        """What went wrong, until the next key."""
-        self.says, self.failed = f"{error.message}. {error.hint}".rstrip(". ") + ".", True
-
     def renew(self) -> None:
         """Paint what changed."""
         if not self.is_mounted:
@@ -291,7 +204,7 @@ class LabelScreen(Commands, Screen[None]):
             self._shown = session.document
             self.call_later(self._ask)
         view = self.query_one(DocumentView)
-        view.show(session.editor, palette, self.kinds, self.hits)
+        view.show(session.editor, palette, self.kinds, self.hits, self.hints_left)
         state = bars.State(session, self.project, self.keymap, palette, self.size.width, self.models, view.progress)
         strip = palette.strip()
         self.query_one("#title", Lines).write([bars.title(state)], strip)
@@ -334,7 +247,4 @@ class LabelScreen(Commands, Screen[None]):
     @property
     def finished(self) -> bool:
         """Whether the document shown is done or flagged."""
-        return self.session.editor.decision.state in (DocumentState.DONE, DocumentState.FLAGGED)
-
-
-_MODIFIERS = ("shift", "ctrl", "alt", "caps_lock")
+        return self.session.editor.done or self.session.editor.decision.finished

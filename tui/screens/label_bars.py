@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from rich.style import Style
 
 from tools.store.records import DocumentState
 from tui.keymap import Keymap, shown
+from tui.labelling.draft import Draft
 from tui.labelling.session import Session
 from tui.theme import Palette
 from tui.widgets.lines import Piece
@@ -47,7 +49,7 @@ _FOOT_PLAIN = (
 class State:
     """All that the lines are made from."""
 
-    session: Session
+    session: Session | Draft
     project: Project
     keymap: Keymap
     palette: Palette
@@ -64,13 +66,17 @@ def first_key(keymap: Keymap, command: str) -> str:
 def title(state: State) -> list[Piece]:
     """Where one is: project, document, its state, how many wait."""
     palette, session = state.palette, state.session
+    assert isinstance(session, Session)  # a draft has no queue
     strip, bold = palette.strip(), palette.strip() + Style(bold=True)
     pieces: list[Piece] = [(" label ", palette.key()), (f"{state.project.name} ", strip)]
     if session.document is not None:
         name = session.document.id
         room = max(8, state.width - 62)
         pieces.append((name if len(name) <= room else name[: room - 1] + "\u2026", bold))
-        label = _STATES[session.editor.decision.state]
+        editor = session.editor
+        label = _STATES[DocumentState.DONE if editor.done else editor.decision.state]
+        if editor.scope is not None:
+            pieces.append((f"  only {editor.scope[0]:,}\u2013{editor.scope[1]:,}", strip))
         pieces.append((f"  {label}", bold))
         if session.editor.decision.skipped:
             pieces.append(("  skipped", strip))
@@ -118,11 +124,7 @@ def under_cursor(state: State) -> list[Piece]:
     if session.document is None:
         return [("", strip)]
     waiting = len(editor.open)
-    count = (
-        f"{len(editor.decision.marks)} marked, {waiting} suggested "
-        if waiting
-        else f"{len(editor.decision.marks)} marked "
-    )
+    count = f"{len(editor.marks)} marked, {waiting} suggested " if waiting else f"{len(editor.marks)} marked "
     pieces: list[Piece] = []
     room = state.width - len(count) - 4
     if (chosen := editor.selection) is not None:
@@ -163,6 +165,7 @@ def under_cursor(state: State) -> list[Piece]:
 def note_line(state: State) -> str:
     """What to say when there is nothing else to say: why this document, its note, how the models are."""
     session = state.session
+    assert isinstance(session, Session)  # a draft has no reasons
     if session.document is None:
         return state.models
     parts = [session.why, state.models]
@@ -171,15 +174,20 @@ def note_line(state: State) -> str:
     return " \u00b7 ".join(part for part in parts if part)
 
 
-def footer(state: State) -> list[Piece]:
-    """What one can do next, the likeliest first."""
+def footer(state: State, own: Callable[[str], bool] = bool) -> list[Piece]:
+    """What one can do next, the likeliest first.
+
+    Args:
+        state: What is shown.
+        own: Whether the screen has a command.
+    """
     palette, editor = state.palette, state.session.editor
     wanted: tuple[tuple[str, str], ...]
     if state.session.document is None:
         wanted = _FOOT_NOTHING
     elif editor.selection is not None:
         wanted = _FOOT_SELECTED
-    elif editor.decision.finished:
+    elif editor.done or editor.decision.finished:
         wanted = _FOOT_FINISHED
     elif (target := editor.target) is not None:
         wanted = _FOOT_MARK if target.own else _FOOT_SUGGESTION
@@ -187,6 +195,8 @@ def footer(state: State) -> list[Piece]:
         wanted = _FOOT_PLAIN
     pieces: list[Piece] = []
     for command, text in wanted:
+        if command and not own(command):
+            continue
         if command:
             pieces.append((f" {first_key(state.keymap, command)}", palette.key()))
         pieces.append((f" {text} ", palette.strip()))

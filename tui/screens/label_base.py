@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from tools.annotation import Span
+from tools.annotation import Document, Span
+from tools.store import Decision, Done
 from tui.keymap import Keymap
 from tui.labelling.editor import Editor, Target
-from tui.labelling.session import Session
 from tui.widgets.document import DocumentView
 
 if TYPE_CHECKING:
@@ -16,22 +16,43 @@ if TYPE_CHECKING:
 
     from tui.labelling.project import Project
 
-    Base = Screen[None]
+    Base = Screen[Any]
 else:
     Base = object
 
 Move = Callable[[str, int], int]
 
 
+class Marking(Protocol):
+    """One document and what is decided about it: in the store by a ``Session``, in memory by a ``Draft``."""
+
+    document: Document | None
+    editor: Editor
+
+    def decide(self, what: str, decision: Decision, at: Span | None = None, *, go_on: bool = True) -> None:
+        """Take a decision."""
+        ...
+
+    def undo(self) -> Done | None:
+        """Take the latest back."""
+        ...
+
+    def redo(self) -> Done | None:
+        """Do it again."""
+        ...
+
+
 class CommandBase(Base):
     """What commands work with; the screen mixes them in, provides what is not written here, and shows what came."""
 
     project: Project
-    session: Session
+    session: Marking
     keymap: Keymap
     last_type: str
-    needle: str
     hits: list[tuple[int, int]]
+    needle: str
+    says: str
+    failed: bool
     sure: str
     confirmed: bool
     chord: str | None
@@ -54,6 +75,10 @@ class CommandBase(Base):
 
     def run_type(self, label: str) -> None:
         """Give a type."""
+        raise NotImplementedError
+
+    def give(self, label: str) -> None:
+        """Give a type to what is under the cursor, or to the selection."""
         raise NotImplementedError
 
     def nothing_left(self) -> str:

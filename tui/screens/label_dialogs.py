@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from rich.style import Style
 from textual import events
@@ -19,13 +19,27 @@ from tui.widgets.virtual import VirtualList
 if TYPE_CHECKING:
     from tui.app import QuorumApp
 
+Result = TypeVar("Result")
+
 
 def palette_of(screen: Screen[Any]) -> Palette:
     """The colours in use."""
     return cast("QuorumApp", screen.app).palette
 
 
-class Ask(ModalScreen[str | None]):
+class Window(ModalScreen[Result]):
+    """A window over a screen; the keys that leave the program leave it from here, too."""
+
+    def on_key(self, event: events.Key) -> None:
+        """Leave."""
+        app = cast("QuorumApp", self.app)
+        if event.key in app.leave_keys:
+            event.stop()
+            event.prevent_default()
+            app.leave()
+
+
+class Ask(Window[str | None]):
     """Ask for one line; None when it was given up with Escape.
 
     Args:
@@ -83,7 +97,7 @@ class Ask(ModalScreen[str | None]):
             self.dismiss(None)
 
 
-class Pick(ModalScreen[int | None]):
+class Pick(Window[int | None]):
     """Pick one of many by typing a part of it; None when it was given up.
 
     Args:
@@ -158,7 +172,7 @@ class Pick(ModalScreen[int | None]):
             event.stop()
 
 
-class Page(ModalScreen[None]):
+class Page(Window[None]):
     """A page of lines to read; any of the keys given, or Escape, closes it.
 
     Args:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from tools.annotation import Span
 from tools.errors import QuorumError
+from tui.keymap import ScreenKeys, shown
 from tui.labelling.session import Occurrence, Session
-from tui.screens.label_dialogs import palette_of
+from tui.screens.label_dialogs import Page, Window, palette_of
 from tui.widgets.lines import Lines, Piece
-from tui.widgets.virtual import VirtualList
+from tui.widgets.virtual import STEPS, VirtualList
+
+if TYPE_CHECKING:
+    from tui.app import QuorumApp
 
 
-class Identical(ModalScreen[list[Occurrence] | None]):
-    """Shows where a mention stands; Space leaves a place out, Enter marks what is left.
+class Identical(Window[list[Occurrence] | None]):
+    """Shows where a mention stands; places can be left out before the rest is marked.
 
     Args:
         session: The annotator's work.
@@ -48,6 +51,7 @@ class Identical(ModalScreen[list[Occurrence] | None]):
 
     def on_mount(self) -> None:
         """Look in this document."""
+        self.query_one(VirtualList).own_keys = False
         self._look()
 
     def _look(self) -> None:
@@ -76,15 +80,20 @@ class Identical(ModalScreen[list[Occurrence] | None]):
         text = self._span.text_in(self._session.editor.text)
         documents = len({one.document_id for one in self.found})
         count = len(self.found) - len(self.left_out)
-        where = f"in {documents} documents" if self.pool else "in this document"
+        where = f"in {documents} {'document' if documents == 1 else 'documents'}" if self.pool else "in this document"
         says = says or f"{count} more {where}"
         head: list[Piece] = [(f" {self._span.label} \u201c{text}\u201d ", palette.key()), (says, palette.strip())]
         self.query_one("#title", Lines).write([head], palette.strip())
         other = "this document only" if self.pool else "the whole pool"
         keys: list[Piece] = []
-        for key, what in (("Space", "leave out"), ("Tab", other), ("Enter", f"mark {count}"), ("Esc", "leave")):
-            keys += [(f" {key}", palette.key()), (f" {what} ", palette.strip())]
+        texts = (("leave_out", "leave out"), ("pool", other), ("mark", f"mark {count}"), ("back", "leave"))
+        for command, what in texts:
+            keys += [(f" {self._keys.key(command)}", palette.key()), (f" {what} ", palette.strip())]
         self.query_one("#keys", Lines).write([keys], palette.strip())
+
+    @property
+    def _keys(self) -> ScreenKeys:
+        return cast("QuorumApp", self.app).keys_on("identical")
 
     def _rows(self, first: int, last: int) -> list[list[Piece]]:
         palette = palette_of(self)
@@ -101,24 +110,52 @@ class Identical(ModalScreen[list[Occurrence] | None]):
         return rows
 
     def on_key(self, event: events.Key) -> None:
-        """Leave out, look elsewhere, give up."""
+        """Do what the key stands for."""
+        key = event.character if event.is_printable and event.character and event.character != " " else event.key
+        command = self._keys.by_key.get(key, "")
+        work = getattr(self, f"do_{command}", None)
+        if work is None and command not in STEPS:
+            return
+        event.stop()
+        event.prevent_default()
+        if work is None:
+            self.query_one(VirtualList).step(STEPS[command])
+        else:
+            work()
+
+    def do_back(self) -> None:
+        """Mark nothing."""
+        self.dismiss(None)
+
+    def do_pool(self) -> None:
+        """Look elsewhere."""
+        self.pool = not self.pool
+        self._look()
+
+    def do_leave_out(self) -> None:
+        """Leave a place out, and go on."""
         listed = self.query_one(VirtualList)
-        if event.key == "escape":
-            self.dismiss(None)
-        elif event.key == "tab":
-            self.pool = not self.pool
-            self._look()
-        elif event.key == "space" and self.found:
+        if self.found:
             self.left_out ^= {listed.cursor}
             listed.go(listed.cursor + 1)
             listed.renew()
             self._head()
-        else:
-            return
-        event.stop()
+
+    def do_mark(self) -> None:
+        """Mark what is left."""
+        self.dismiss([one for number, one in enumerate(self.found) if number not in self.left_out])
+
+    def do_help(self) -> None:
+        """The keys."""
+        palette = palette_of(self)
+        known = [one for one in self._keys.commands if one.id in STEPS or hasattr(self, f"do_{one.id}")]
+        lines = [
+            [(f"  {'  '.join(map(shown, one.keys)):<16} ", palette.key_on_ground()), (one.help, palette.plain())]
+            for one in known
+        ]
+        self.app.push_screen(Page("Keys: identical mentions", lines, self._keys.keys_of("help")))
 
     def on_virtual_list_chosen(self, event: VirtualList.Chosen) -> None:
-        """Mark what is left."""
+        """A second click leaves the place out."""
         if type(event) is VirtualList.Chosen:
-            chosen = [one for number, one in enumerate(self.found) if number not in self.left_out]
-            self.dismiss(cast("list[Occurrence] | None", chosen))
+            self.do_leave_out()

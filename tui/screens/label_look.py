@@ -8,12 +8,15 @@ What a command is for is said once, in the table of ``tui/keymap.py``.
 from __future__ import annotations
 
 from tui.keymap import COMMANDS, shown
+from tui.labelling.session import Session
 from tui.screens.label_base import CommandBase
 from tui.screens.label_dialogs import Pick
 
 
 class Looks(CommandBase):
     """Commands that show something else."""
+
+    session: Session
 
     # -- documents ----------------------------------------------------------------------------------------------
 
@@ -58,7 +61,9 @@ class Looks(CommandBase):
         if target and found is None:
             self.say("you marked this yourself; nobody suggested it")
         elif found is not None:
-            self.app.push_screen(why_page(self.session.store, found, self.editor.text, self.app.palette))  # type: ignore[attr-defined]
+            palette = self.app.palette  # type: ignore[attr-defined]
+            closing = self.keymap.keys_of("why")
+            self.app.push_screen(why_page(self.session.store, found, self.editor.text, palette, closing))
 
     def do_search(self) -> None:
         from tui.screens.search import SearchScreen

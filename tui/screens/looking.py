@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rich.cells import cell_len
 from rich.style import Style
 from textual import events
 from textual.screen import Screen
-from textual.widgets import Input
+from textual.widgets import Input, TextArea
 
 from tools.errors import QuorumError
-from tui.keymap import Command, shown
+from tui.keymap import SCREENS, Command, ScreenKeys, shown
 from tui.screens.label_dialogs import Page, Pick
 from tui.widgets.lines import Lines, Piece
-from tui.widgets.virtual import VirtualList
+from tui.widgets.virtual import STEPS, VirtualList
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,37 +24,19 @@ if TYPE_CHECKING:
     from tui.app import QuorumApp
     from tui.theme import Palette
 
-_GO, _ASK = "Go", "Ask"
-SHARED: tuple[Command, ...] = (
-    Command("theme", _ASK, "The next colour theme (standard, light, high contrast)", ("T",)),
-    Command("help", _ASK, "All keys", ("?", "f1")),
-    Command("palette", _ASK, "Find a command, or another screen, by its name", ("ctrl+p", ":")),
-    Command("back", _GO, "Back; from the first screen, leave", ("escape", "q")),
-    Command("leave", _GO, "Leave the program; nothing is lost by it", ("ctrl+q",)),
-)
-LISTED: tuple[Command, ...] = (
-    Command("up", _GO, "One row up", ("up", "k")),
-    Command("down", _GO, "One row down", ("down", "j")),
-    Command("page_up", _GO, "One screen back", ("pageup",)),
-    Command("page_down", _GO, "One screen on", ("pagedown",)),
-    Command("first", _GO, "To the first row", ("home", "g")),
-    Command("last", _GO, "To the last row", ("end", "G")),
-)
-_STEPS = {
-    "up": "up", "down": "down", "page_up": "pageup", "page_down": "pagedown", "first": "home", "last": "end",
-}  # fmt: skip
 SMALLEST = (60, 16)
+_WHILE_TYPING = ("leave", "help", "palette")
 
 
-class LookScreen(Screen[None]):
-    """A screen to look at things: its commands stand in one table, and each is a method ``do_ID``.
+class LookScreen(Screen[Any]):
+    """A screen to look at things: its commands stand in the table of keys, and each is a method ``do_ID``.
 
     A subclass has the widgets ``#title`` (two lines), ``#keys`` and ``#small``,
     and draws itself in :meth:`paint`.
     """
 
-    # Textual means its own palette by this name, which is switched off.
-    COMMANDS: ClassVar[tuple[Command, ...]] = ()  # type: ignore[assignment]
+    TABLE: ClassVar[str] = ""  # its name in the table of keys
+    TYPING: ClassVar[tuple[str, ...]] = ()  # commands that also work in a line that is typed in
     FOOTER: ClassVar[tuple[tuple[str, str], ...]] = ()
     NAME: ClassVar[str] = ""
     AUTO_FOCUS = ""  # keys are the screen's until a person begins to type
@@ -71,12 +53,32 @@ class LookScreen(Screen[None]):
         super().__init__()
         self.says = ""
         self.failed = False
-        self._by_key = {key: command.id for command in self.commands() for key in command.keys}
+        self._keys: ScreenKeys | None = None
 
     @classmethod
     def commands(cls) -> tuple[Command, ...]:
-        """All commands of the screen, those that every screen has at the end."""
-        return (*cls.COMMANDS, *SHARED)
+        """All commands of the screen with their default keys, those that every screen has at the end."""
+        return SCREENS[cls.TABLE]
+
+    @property
+    def keys(self) -> ScreenKeys:
+        """The keys that the commands have here."""
+        if self._keys is None:
+            self._keys = self.quorum_app.keys_on(self.TABLE)
+        return self._keys
+
+    def key(self, command: str) -> str:
+        """The first key of a command as a person reads it."""
+        return self.keys.key(command)
+
+    @property
+    def leave_keys(self) -> tuple[str, ...]:
+        """The keys that leave the program."""
+        return self.keys.keys_of("leave")
+
+    def leave(self) -> None:
+        """Leave, as by its key."""
+        self.run_command("leave")
 
     @property
     def quorum_app(self) -> QuorumApp:
@@ -120,12 +122,15 @@ class LookScreen(Screen[None]):
         second: list[Piece] = [(f" {self.says or says}", palette.warning() if self.failed else palette.strip())]
         title: list[Piece] = [(f" {self.NAME}", palette.key()), (f"  {where}", palette.strip())]
         self.query_one("#title", Lines).write([title, second], palette.strip())
-        by_id = {command.id: command for command in self.commands()}
         last = (("help", "keys"), ("back", "leave" if self.first else "back"))
-        texts = {name: (shown(by_id[name].keys[0]), what) for name, what in (*self.FOOTER, *last)}
+        texts = {
+            name: (self._footer_key(name), what) for name, what in (*self.FOOTER, *last) if self.keys.keys_of(name)
+        }
         room = self.size.width
         fitting = []
         for name in (*dict(last), *dict(self.FOOTER)):  # help and the way back are there in any case
+            if name not in texts:
+                continue
             room -= sum(map(len, texts[name])) + 3
             if room >= 0:
                 fitting.append(name)
@@ -134,6 +139,20 @@ class LookScreen(Screen[None]):
             if name in fitting:
                 keys += [(f" {key}", palette.key()), (f" {what} ", palette.strip())]
         self.query_one("#keys", Lines).write([keys], palette.strip())
+
+    def _footer_key(self, command: str) -> str:
+        """A command's key for the footer; the first and the last of many."""
+        keys = self.keys.keys_of(command)
+        return shown(keys[0]) if len(keys) < 4 else f"{shown(keys[0])}-{shown(keys[-1])}"
+
+    @property
+    def page_width(self) -> int:
+        """Cells that a line of a page over this screen may have."""
+        return max(20, min(96, round(self.size.width * 0.96) - 6))
+
+    def show_page(self, title: str, lines: Sequence[Sequence[Piece]], command: str = "") -> None:
+        """A page to read; the keys of the command that opened it close it, too."""
+        self.app.push_screen(Page(title, lines, self.keys.keys_of(command)))
 
     def bar(self, *pieces: Piece) -> list[Piece]:
         """A line that parts one half of the screen from the other, as wide as it."""
@@ -150,6 +169,8 @@ class LookScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """First paint."""
+        for listed in self.query(VirtualList):
+            listed.own_keys = False  # they stand in the table
         self.begin()
         self.renew()
 
@@ -169,18 +190,23 @@ class LookScreen(Screen[None]):
 
     def on_key(self, event: events.Key) -> None:
         """Do what the key stands for."""
-        if isinstance(self.focused, Input):
-            if event.key in ("escape", "down", "tab"):
+        typing = isinstance(self.focused, Input | TextArea)
+        key = event.character if event.is_printable and event.character and event.character != " " else event.key
+        command = self.keys.by_key.get(key)
+        if typing:
+            if command in (*_WHILE_TYPING, *self.TYPING) and len(key) > 1:
+                event.stop()
+                event.prevent_default()
+                self.run_command(command)
+            elif isinstance(self.focused, Input) and event.key in ("escape", "down", "tab"):
                 event.stop()
                 self.done_typing()
-            return
-        key = event.character if event.is_printable and event.character and event.character != " " else event.key
-        if key in self._by_key:
+        elif command is not None:
             event.stop()
             event.prevent_default()
-            self.run_command(self._by_key[key])
+            self.run_command(command)
         elif len(key) == 1:
-            self.say(f"{key} has no meaning here; ? lists all keys")
+            self.say(f"{key} has no meaning here; {self.key('help')} lists all keys")
             self.renew()
 
     def run_command(self, name: str) -> None:
@@ -203,7 +229,7 @@ class LookScreen(Screen[None]):
 
     def _step(self, name: str) -> None:
         if self.listed is not None:
-            self.listed.step(_STEPS[name])
+            self.listed.step(STEPS[name])
 
     def do_up(self) -> None:
         """Move the list's cursor."""
@@ -243,20 +269,21 @@ class LookScreen(Screen[None]):
         key = self.palette.key_on_ground()
         lines: list[Sequence[Piece]] = []
         groups: dict[str, list[Command]] = {}
-        for command in self.commands():
+        for command in self.keys.commands:
             groups.setdefault(command.group, []).append(command)
         for group, members in groups.items():
             lines += [[("", plain)], [(group, bold)]]
             for command in members:
-                keys = "  ".join(map(shown, command.keys))
+                keys = "  ".join(map(shown, command.keys)) or "no key"
                 lines.append([(f"  {keys:<16} ", key), (command.help, plain)])
-        self.app.push_screen(Page(f"Keys: {self.NAME}", lines[1:], closing=("?", "f1")))
+        lines += [[("", plain)], [(f"[keys.on.{self.TABLE}] in quorum.toml changes keys.", plain)]]
+        self.show_page(f"Keys: {self.NAME}", lines[1:], "help")
 
     def do_palette(self) -> None:
         """Commands by name, and the other screens."""
         from tui.screens.elsewhere import PLACES
 
-        listed = [command for command in self.commands() if command.id not in ("palette", *_STEPS)]
+        listed = [command for command in self.keys.commands if command.id not in ("palette", *STEPS)]
         names = [f"{command.id.replace('_', ' ')}: {command.help}" for command in listed]
         root = self.root
         places = [place for place in PLACES if root is not None and place.name != self.NAME]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from rich.style import Style
-from textual import events
 from textual.app import ComposeResult
-from textual.screen import Screen
 from textual.widgets import Input
 from textual.worker import get_current_worker
 
@@ -18,13 +16,14 @@ from tools.store.browsing import Filter, Listed
 from tools.store.records import DocumentState
 from tui.labelling.filters import SYNTAX, parse_filter
 from tui.labelling.session import Session
+from tui.screens.looking import LookScreen
 from tui.widgets.lines import Lines, Piece
 from tui.widgets.virtual import VirtualList
 
 if TYPE_CHECKING:
-    from tui.app import QuorumApp
+    from pathlib import Path
+
     from tui.labelling.project import Project
-    from tui.theme import Palette
 
 _SIGNS = {
     DocumentState.NEW: "\u00b7 new",
@@ -34,8 +33,8 @@ _SIGNS = {
 }
 
 
-class QueueScreen(Screen[str | None]):
-    """Lists documents; Enter opens one.
+class QueueScreen(LookScreen):
+    """Lists documents; gives the id of the one that was opened.
 
     Without a filter a row's number is the document's sequence number, so nothing
     has to be counted or read but the rows on the screen. A filter is worked
@@ -46,9 +45,10 @@ class QueueScreen(Screen[str | None]):
         session: The annotator's work.
     """
 
+    NAME = "all documents"
+    TABLE = "queue"
+    FOOTER = (("open", "open"), ("filter", "filter"), ("all", "no filter"), ("page_down", "page"), ("last", "end"))
     CSS = """
-    QueueScreen Lines { height: 1; }
-    QueueScreen VirtualList { height: 1fr; }
     QueueScreen Input { border: none; height: 1; padding: 0 1; background: $surface; }
     """
 
@@ -58,40 +58,41 @@ class QueueScreen(Screen[str | None]):
         self._first, self._last = session.store.document_span()
         self._found: array[int] | None = None  # None: everything
         self._searching = False
-        self._says = ""
+        self._problem = ""
 
     @property
-    def _palette(self) -> Palette:
-        return cast("QuorumApp", self.app).palette
+    def root(self) -> Path | None:
+        """The project's folder."""
+        return self._project.root
+
+    @property
+    def listed(self) -> VirtualList | None:
+        """The documents."""
+        return self.query_one(VirtualList)
 
     def compose(self) -> ComposeResult:
         """A title, the filter, the list, the keys."""
         yield Lines(id="title")
         yield Input(placeholder=f"filter: {SYNTAX}")
-        yield VirtualList(self._rows, self._last - self._first + 1, self._palette)
+        yield VirtualList(self._rows, self._last - self._first + 1, self.palette)
         yield Lines(id="keys")
+        yield Lines(id="small")
 
-    def on_mount(self) -> None:
-        """Begin at the document that was shown."""
-        listed = self.query_one(VirtualList)
+    def begin(self) -> None:
+        """At the document that was shown."""
         if self._session.document is not None:
-            listed.cursor = self._session.store.sequence_number(self._session.document.id) - self._first
-        listed.focus()
-        self._head()
+            seq = self._session.store.sequence_number(self._session.document.id)
+            self.query_one(VirtualList).cursor = seq - self._first
 
-    def _head(self) -> None:
-        palette = self._palette
+    def paint(self) -> None:
+        """How many there are, and which fit."""
         total = self._last - self._first + 1
-        count = total if self._found is None else len(self._found)
-        more = " so far" if self._searching else ""
-        line: list[Piece] = [(" all documents ", palette.key())]
-        fits = f"{count:,}{more} of {total:,} fit the filter" if self._found is not None else f"{total:,}"
-        line.append((f" {fits}   {self._says}", palette.strip()))
-        self.query_one("#title", Lines).write([line], palette.strip())
-        keys: list[Piece] = []
-        for key, what in (("Enter", "open"), ("/", "filter"), ("PgDn", "page"), ("Home End", "ends"), ("Esc", "back")):
-            keys += [(f" {key}", palette.key()), (f" {what} ", palette.strip())]
-        self.query_one("#keys", Lines).write([keys], palette.strip())
+        where = f"{total:,}"
+        if self._found is not None:
+            more = " so far" if self._searching else ""
+            where = f"{len(self._found):,}{more} of {total:,} fit the filter"
+        self.failed = self.failed or bool(self._problem)
+        self.head(where, self._problem or f"{self.key('open')} opens one, {self.key('filter')} lists only what fits")
 
     def _rows(self, first: int, last: int) -> list[list[Piece]]:
         store, begin = self._session.store, self._first
@@ -103,12 +104,12 @@ class QueueScreen(Screen[str | None]):
                 numbers = list(self._found[first:last])  # type: ignore[assignment]
                 by_seq = {one.seq: one for n in numbers for one in store.listed(n, n)}
         except QuorumError as error:
-            self._says = error.message
+            self._problem = error.message
             return []
         return [self._row(by_seq.get(number)) for number in numbers]
 
     def _row(self, one: Listed | None) -> list[Piece]:
-        palette = self._palette
+        palette = self.palette
         if one is None:
             return [("", palette.plain())]
         marks = f"{one.marks:>3} " if one.marks else "    "
@@ -122,32 +123,46 @@ class QueueScreen(Screen[str | None]):
             (" ".join(one.head.split()), palette.plain()),
         ]
 
-    def on_key(self, event: events.Key) -> None:
-        """Filter, or go back."""
-        typing = self.query_one(Input).has_focus
-        if event.key == "escape":
-            event.stop()
-            if typing:
-                self.query_one(VirtualList).focus()
-            else:
-                self.dismiss(None)
-        elif event.character == "/" and not typing:
-            event.stop()
-            self.query_one(Input).focus()
-        elif event.key == "down" and typing:
-            event.stop()
-            self.query_one(VirtualList).focus()
+    def done_typing(self) -> None:
+        """Back to the list."""
+        self.set_focus(None)
+
+    def do_filter(self) -> None:
+        """To the line."""
+        self.query_one(Input).focus()
+
+    def do_all(self) -> None:
+        """Everything."""
+        self.query_one(Input).value = ""
+        self._filter("")
+
+    def do_open(self) -> None:
+        """Give the one under the cursor."""
+        listed = self.query_one(VirtualList)
+        if not listed.count:
+            self.say("there is no document here")
+            return
+        seq = self._first + listed.cursor if self._found is None else self._found[listed.cursor]
+        self.dismiss(self._session.store.document_id(seq))
+
+    def on_virtual_list_chosen(self, event: VirtualList.Chosen) -> None:
+        """A second click opens."""
+        if type(event) is VirtualList.Chosen:
+            self.run_command("open")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Apply the filter."""
+        self._filter(event.value)
+
+    def _filter(self, line: str) -> None:
         latest = self._session.store.latest_run()
         try:
-            wanted = parse_filter(event.value, self._project.labels.names, latest.id if latest else None)
+            wanted = parse_filter(line, self._project.labels.names, latest.id if latest else None)
         except QuorumError as error:
-            self._says = f"{error.message}: {error.hint}"
-            self._head()
+            self._problem = f"{error.message}: {error.hint}"
+            self.renew()
             return
-        self._says = ""
+        self._problem, self.says, self.failed = "", "", False
         listed = self.query_one(VirtualList)
         listed.cursor = 0
         self.workers.cancel_all()
@@ -158,8 +173,8 @@ class QueueScreen(Screen[str | None]):
             self._found, self._searching = array("q"), True
             listed.renew(0)
             self.run_worker(lambda: self._search(wanted), thread=True, exclusive=True)
-        listed.focus()
-        self._head()
+        self.set_focus(None)
+        self.renew()
 
     def _search(self, wanted: Filter) -> None:
         worker = get_current_worker()
@@ -170,7 +185,7 @@ class QueueScreen(Screen[str | None]):
                         return
                     self.app.call_from_thread(self._add, page)
         except QuorumError as error:
-            self._says = error.message
+            self._problem = error.message
         self.app.call_from_thread(self._end)
 
     def _add(self, page: list[int]) -> None:
@@ -181,16 +196,9 @@ class QueueScreen(Screen[str | None]):
             listed.count = len(self._found)
             if before < listed.size.height:
                 listed.renew(len(self._found))
-            self._head()
+            self.renew()
 
     def _end(self) -> None:
         self._searching = False
         if self.is_mounted:
-            self._head()
-
-    def on_virtual_list_chosen(self, event: VirtualList.Chosen) -> None:
-        """Open it."""
-        if type(event) is not VirtualList.Chosen:
-            return
-        seq = self._first + event.row if self._found is None else self._found[event.row]
-        self.dismiss(self._session.store.document_id(seq))
+            self.renew()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 from rich.style import Style
 from textual.app import ComposeResult
@@ -14,15 +13,14 @@ from agent.campaign.agreement import Agreement, agreement
 from tools.annotation.labels import LabelSet
 from tools.errors import QuorumError
 from tools.store import Store
-from tui.keymap import Command
-from tui.screens.looking import LISTED, LookScreen
+from tui.labelling.project import Project
+from tui.screens.looking import LookScreen
 from tui.screens.review_document import ReviewDocument
 from tui.screens.review_lines import agreement_lines
 from tui.views.review import LEVEL_TEXTS, LEVELS, Level, Listed, listed, shown_name
-from tui.widgets.lines import Lines, Piece
+from tui.widgets.lines import Lines, Piece, cut
 from tui.widgets.virtual import VirtualList
 
-_LOOK, _GO = "Look", "Go"
 _TALL = 34
 
 
@@ -39,14 +37,7 @@ class ReviewScreen(LookScreen):
 
     NAME = "review"
     AUTO_FOCUS = ""
-    COMMANDS: ClassVar[tuple[Command, ...]] = (
-        Command("open", _GO, "Review the document under the cursor", ("enter",)),
-        Command("models", _LOOK, "Whose versions count: people, the quorum too, each member too", ("m",)),
-        Command("pair", _LOOK, "The next two whose agreement is shown", ("p",)),
-        Command("pair_before", _LOOK, "The two before", ("P",)),
-        Command("look", _LOOK, "Look at the store again", ("r", "f5")),
-        *LISTED,
-    )
+    TABLE = "review"
     FOOTER = (("open", "review"), ("models", "whose versions"), ("pair", "next pair"), ("look", "look again"))
     CSS = """
     ReviewScreen #agreement { height: 8; }
@@ -128,7 +119,8 @@ class ReviewScreen(LookScreen):
         if not self.documents:
             said = "no document has two versions; quorum run --overlap 0.1 asks for second opinions"
         elif waiting:
-            said = f"next: {waiting} of {len(self.documents)} documents differ and wait for a decision; Enter opens one"
+            some = f"{waiting} of {len(self.documents)} documents differ"
+            said = f"next: {some} and wait for a decision; {self.key('open')} opens one"
         else:
             said = "next: nothing waits; quorum export writes what was decided"
         self.head(f"{self._project_name}  reviewer {self.reviewer}", self._problem or said)
@@ -149,14 +141,12 @@ class ReviewScreen(LookScreen):
         rows: list[list[Piece]] = []
         for one in self.documents[first:last]:
             state = "\u2713 decided" if one.resolved else f"{one.differing:>3} differ" if one.differing else "  alike"
-            name = one.document_id
-            who = ", ".join(map(shown_name, one.names))
             rows.append(
                 [
                     (f"{state:<11}", palette.plain() + Style(bold=bool(one.differing) and not one.resolved)),
                     (f"of {one.spans:>3}  ", palette.faded()),
-                    (f"{name if len(name) <= 16 else name[:15] + chr(0x2026):<17}", palette.plain()),
-                    (f"{who if len(who) <= 20 else who[:19] + chr(0x2026):<21}", palette.plain()),
+                    (cut(one.document_id, 16) + " ", palette.plain()),
+                    (cut(", ".join(map(shown_name, one.names)), 20) + " ", palette.plain()),
                     (one.head, palette.faded()),
                 ]
             )
@@ -181,8 +171,11 @@ class ReviewScreen(LookScreen):
                 self.say(f"\u2713 {decided} decided")
             self.renew()
 
+        project = Project(
+            self._project_name, self._folder, self.labels, self._folder / "labels.toml", self.quorum_app.keys
+        )
         self.app.push_screen(
-            ReviewDocument(self.store, self.labels, self.reviewer, [order[0], *following], self.level), back
+            ReviewDocument(self.store, project, self.reviewer, [order[0], *following], self.level), back
         )
 
     def do_models(self) -> None:

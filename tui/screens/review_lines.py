@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import set_cell_size
 from rich.style import Style
 
 from agent.campaign.agreement import Agreement
 from tools.metrics.intervals import Interval
 from tui.theme import Palette
 from tui.views.review import Mix, agreement_rows, shown_name, together
-from tui.widgets.lines import Piece
+from tui.widgets.lines import Piece, cut
 
 _NAME = 7
 
@@ -92,8 +92,6 @@ def span_row(
     one, kept = mix.choices[number], mix.keep[number]
     state = "? decide" if kept is None else "\u2713 keep" if kept else "\u00d7 drop"
     words = " ".join(one.span.text_in(text).split())
-    if cell_len(words) > mention:
-        words = set_cell_size(words, mention - 1) + "\u2026"
     before = place > 0 and mix.choices[shown[place - 1]].group == one.group
     after = place + 1 < len(shown) and mix.choices[shown[place + 1]].group == one.group
     sign = "\u2502" if before and after else "\u2514" if before else "\u250c" if after else " "
@@ -101,7 +99,7 @@ def span_row(
     pieces: list[Piece] = [
         (f" {state:<9}", plain + Style(bold=kept is None)),
         (f"{sign} ", faded),
-        (f"{set_cell_size(words, mention)} ", plain if mix.differs(number) else faded),
+        (f"{cut(words, mention)} ", plain if mix.differs(number) else faded),
         (f"{set_cell_size(one.span.label, kind)} ", kind_style),
     ]
     pieces += [

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 from rich.style import Style
 from textual.app import ComposeResult
@@ -19,18 +18,16 @@ from tools.annotation.prediction import OutcomeKind
 from tools.errors import QuorumError
 from tools.store import Run
 from tools.store.records import DeadLetter
-from tui.keymap import Command
 from tui.report.progress import duration
-from tui.screens.label_dialogs import Page, Pick
-from tui.screens.looking import LISTED, LookScreen
+from tui.screens.label_dialogs import Pick
+from tui.screens.looking import LookScreen
 from tui.views.runs import MOST_LETTERS, MemberView, RunReader, RunView, spark
-from tui.widgets.lines import Lines, Piece
+from tui.widgets.lines import Lines, Piece, wrapped
 from tui.widgets.virtual import VirtualList
 
 SECONDS = 1.0
 SERVER_SECONDS = 5.0
 LOG_LINES = 200
-_SEE = "See"
 _TALL = 34
 _SIGNS = {"answers": "\u2713", "silent": "\u2717", "waiting": "\u00b7"}
 _STATES = {"ready": "\u2713", "starting": "\u2026", "dead": "\u2717"}
@@ -45,15 +42,7 @@ class RunScreen(LookScreen):
     """
 
     NAME = "unattended run"
-    COMMANDS: ClassVar[tuple[Command, ...]] = (
-        Command("open", _SEE, "Open the dead letter, with its document's text, or the line of the log", ("enter",)),
-        Command("switch", _SEE, "From the dead letters to the log, and back", ("tab",)),
-        Command("letters", _SEE, "The dead letters", ("d",)),
-        Command("log", _SEE, "The end of the servers' logs", ("l",)),
-        Command("runs", _SEE, "Another run of this store", ("r",)),
-        Command("refresh", _SEE, "Look again now", ("f5",)),
-        *LISTED,
-    )
+    TABLE = "run"
     FOOTER = (("switch", "letters/log"), ("open", "open"), ("runs", "other run"), ("palette", "go to"))
     CSS = """
     RunScreen #facts { height: 5; }
@@ -330,17 +319,16 @@ class RunScreen(LookScreen):
         at = self.query_one(VirtualList).cursor
         if self.showing == "log" and self.log_lines:
             plain = self.palette.plain()
-            wide = max(20, min(96, round(self.size.width * 0.96) - 6))
-            said = textwrap.wrap(self.log_lines[min(at, len(self.log_lines) - 1)], wide) or [""]
-            self.app.push_screen(Page("A line of the log", [[(line, plain)] for line in said]))
+            line = self.log_lines[min(at, len(self.log_lines) - 1)]
+            self.show_page("A line of the log", wrapped(line, self.page_width, plain))
             return
         if self.showing != "letters" or not self.found:
-            self.say("nothing to open here: Enter opens a dead letter, or a line of the log")
+            self.say(f"nothing to open here: {self.key('open')} opens a dead letter, or a line of the log")
             return
         letter = self.found[min(at, len(self.found) - 1)]
         text = self.reader.text(letter)
         palette = self.palette
-        width = max(20, min(96, round(self.size.width * 0.96) - 6))
+        width = self.page_width
         lines: list[list[Piece]] = []
         for label, value in (
             ("document", letter.document_id),
@@ -351,8 +339,8 @@ class RunScreen(LookScreen):
                 lines.append([(f"{label if not number else '':<10} ", palette.faded()), (line, palette.bold())])
         lines.append([("", palette.plain())])
         for paragraph in text.splitlines() or [""]:
-            lines += [[(line, palette.plain())] for line in textwrap.wrap(paragraph, width) or [""]]
-        self.app.push_screen(Page("Dead letter", lines))
+            lines += wrapped(paragraph, width, palette.plain())
+        self.show_page("Dead letter", lines)
 
     def _show(self, what: str) -> None:
         self.showing = what

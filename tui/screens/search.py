@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from rich.style import Style
-from textual import events
 from textual.app import ComposeResult
-from textual.screen import Screen
 from textual.widgets import Input
 from textual.worker import get_current_worker
 
@@ -17,18 +15,19 @@ from tools.store.browsing import Filter
 from tui.labelling.search import around
 from tui.labelling.session import Session
 from tui.screens.label_look import places
+from tui.screens.looking import LookScreen
 from tui.widgets.lines import Lines, Piece
 from tui.widgets.virtual import VirtualList
 
 if TYPE_CHECKING:
-    from tui.app import QuorumApp
+    from pathlib import Path
+
     from tui.labelling.project import Project
-    from tui.theme import Palette
 
 _MOST = 2000
 
 
-class SearchScreen(Screen[tuple[str, str] | None]):
+class SearchScreen(LookScreen):
     """Asks what to look for and lists where it is; gives a document's id and the text to show in it.
 
     Args:
@@ -36,9 +35,11 @@ class SearchScreen(Screen[tuple[str, str] | None]):
         session: The annotator's work.
     """
 
+    NAME = "search"
+    TABLE = "search"
+    TYPING = ("meaning", "back")
+    FOOTER = (("open", "open"), ("search", "type"), ("meaning", "by meaning, or words"))
     CSS = """
-    SearchScreen Lines { height: 1; }
-    SearchScreen VirtualList { height: 1fr; }
     SearchScreen Input { border: none; height: 1; padding: 0 1; background: $surface; }
     """
 
@@ -51,34 +52,33 @@ class SearchScreen(Screen[tuple[str, str] | None]):
         self._says = "type, then Enter"
 
     @property
-    def _palette(self) -> Palette:
-        return cast("QuorumApp", self.app).palette
+    def root(self) -> Path | None:
+        """The project's folder."""
+        return self._project.root
+
+    @property
+    def listed(self) -> VirtualList | None:
+        """What was found."""
+        return self.query_one(VirtualList)
 
     def compose(self) -> ComposeResult:
         """A title, the line to type in, what was found, the keys."""
         yield Lines(id="title")
         yield Input(placeholder="what to look for")
-        yield VirtualList(self._rows, 0, self._palette)
+        yield VirtualList(self._rows, 0, self.palette)
         yield Lines(id="keys")
+        yield Lines(id="small")
 
-    def on_mount(self) -> None:
+    def begin(self) -> None:
         """Ready to type."""
         self.query_one(Input).focus()
-        self._head()
 
-    def _head(self) -> None:
-        palette = self._palette
-        how = "search by meaning" if self._meaning else "search for words"
-        line: list[Piece] = [(f" {how} ", palette.key()), (f" {self._says}", palette.strip())]
-        self.query_one("#title", Lines).write([line], palette.strip())
-        other = "words" if self._meaning else "by meaning"
-        keys: list[Piece] = []
-        for key, what in (("Enter", "search, or open"), ("\u2193", "to the list"), ("Ctrl-T", other), ("Esc", "back")):
-            keys += [(f" {key}", palette.key()), (f" {what} ", palette.strip())]
-        self.query_one("#keys", Lines).write([keys], palette.strip())
+    def paint(self) -> None:
+        """How one searches, and what came of it."""
+        self.head("by meaning" if self._meaning else "for words", self._says)
 
     def _rows(self, first: int, last: int) -> list[list[Piece]]:
-        palette = self._palette
+        palette = self.palette
         bold = palette.plain() + Style(bold=True, underline=True)
         rows: list[list[Piece]] = []
         for name, text in self._found[first:last]:
@@ -95,22 +95,31 @@ class SearchScreen(Screen[tuple[str, str] | None]):
             rows.append(row)
         return rows
 
-    def on_key(self, event: events.Key) -> None:
-        """Move between line and list; change the way of searching; go back."""
-        typing = self.query_one(Input).has_focus
-        if event.key == "escape":
-            self.dismiss(None)
-        elif event.key == "ctrl+t":
-            self._meaning = not self._meaning
-            self._says = "type, then Enter"
-            self._head()
-        elif event.key in ("down", "tab") and typing:
-            self.query_one(VirtualList).focus()
-        elif event.character == "/" and not typing:
-            self.query_one(Input).focus()
-        else:
+    def done_typing(self) -> None:
+        """To the list."""
+        self.set_focus(None)
+
+    def do_search(self) -> None:
+        """To the line."""
+        self.query_one(Input).focus()
+
+    def do_meaning(self) -> None:
+        """The other way of searching."""
+        self._meaning = not self._meaning
+        self._says = "type, then Enter"
+
+    def do_open(self) -> None:
+        """Open it there."""
+        if not self._found:
+            self.say("nothing was found that could be opened")
             return
-        event.stop()
+        name = self._found[self.query_one(VirtualList).cursor][0]
+        self.dismiss((name, "" if self._meaning else self._needle))
+
+    def on_virtual_list_chosen(self, event: VirtualList.Chosen) -> None:
+        """A second click opens."""
+        if type(event) is VirtualList.Chosen:
+            self.run_command("open")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Search."""
@@ -120,7 +129,7 @@ class SearchScreen(Screen[tuple[str, str] | None]):
         self._found = []
         self.query_one(VirtualList).renew(0)
         self._says = "searching \u2026"
-        self._head()
+        self.renew()
         self.workers.cancel_all()
         self.run_worker(self._like if self._meaning else self._search, thread=True, exclusive=True)
 
@@ -167,23 +176,18 @@ class SearchScreen(Screen[tuple[str, str] | None]):
             self._found += rows
             self._says = f"{len(self._found):,} found \u2026"
             self.query_one(VirtualList).renew(len(self._found))
-            self._head()
+            self.renew()
 
     def _replace(self, rows: list[tuple[str, str]], says: str) -> None:
         if self.is_mounted:
             self._found, self._says = rows, says
             self.query_one(VirtualList).renew(len(rows))
-            self._head()
+            self.renew()
 
     def _end(self, problem: str) -> None:
         if self.is_mounted:
             some = f"{len(self._found):,} found" + (", more are not listed" if len(self._found) >= _MOST else "")
             self._says = problem or some
             if self._found and not problem:
-                self.query_one(VirtualList).focus()
-            self._head()
-
-    def on_virtual_list_chosen(self, event: VirtualList.Chosen) -> None:
-        """Open it there."""
-        if type(event) is VirtualList.Chosen:
-            self.dismiss((self._found[event.row][0], "" if self._meaning else self._needle))
+                self.set_focus(None)
+            self.renew()

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
-from typing import ClassVar
 
 from rich.style import Style
 from textual.app import ComposeResult
 from textual.worker import get_current_worker
 
 from tui.commands.doctor import Check
-from tui.keymap import Command
-from tui.screens.label_dialogs import Page
-from tui.screens.looking import LISTED, LookScreen
+from tui.screens.looking import LookScreen
 from tui.views.settings import Setting, Sheet, problems, read_sheet, worst
-from tui.widgets.lines import Lines, Piece
+from tui.widgets.lines import Lines, Piece, wrapped
 from tui.widgets.virtual import VirtualList
 
-_SEE = "See"
 _SIGNS = {"ok": "\u2713 ok", "info": "\u00b7 note", "warning": "! warning", "failure": "\u2717 wrong"}
 _FROM = {"file": "file", "environment": "env", "default": "default"}
 
@@ -31,15 +26,7 @@ class SettingsScreen(LookScreen):
     """
 
     NAME = "settings"
-    COMMANDS: ClassVar[tuple[Command, ...]] = (
-        Command("check", _SEE, "Look for problems: files, keys, members, this machine", ("c",)),
-        Command("switch", _SEE, "From the settings to the problems, and back", ("tab",)),
-        Command("only", _SEE, "Only what somebody set, or only problems; all again", ("o",)),
-        Command("next_set", _SEE, "To the next setting that somebody set, or the next problem", ("n",)),
-        Command("open", _SEE, "All about the one under the cursor", ("enter",)),
-        Command("reload", _SEE, "Read the file again", ("f5", "R")),
-        *LISTED,
-    )
+    TABLE = "settings"
     FOOTER = (
         ("check", "check"), ("switch", "settings/problems"), ("only", "only set"), ("open", "open"),
         ("reload", "reread"),
@@ -147,10 +134,10 @@ class SettingsScreen(LookScreen):
         if self.checking:
             return f"looking \u2026 {len(self.checks)} things so far"
         if not self.checked:
-            return "c looks for problems: files, keys, members, this machine"
+            return f"{self.key('check')} looks for problems: files, keys, members, this machine"
         counts = worst(self.checks)
         if counts["failure"] or counts["warning"]:
-            return f"{counts['failure']} wrong, {counts['warning']} to look at; o lists only these"
+            return f"{counts['failure']} wrong, {counts['warning']} to look at; {self.key('only')} lists only these"
         return f"all is well: {len(self.checks)} things were looked at"
 
     def _about(self, width: int) -> list[list[Piece]]:
@@ -161,7 +148,7 @@ class SettingsScreen(LookScreen):
         lines: list[list[Piece]] = []
 
         def add(text: str, style: Style) -> None:
-            lines.extend([[(line, style)] for line in textwrap.wrap(text, width) or [""]])
+            lines.extend(wrapped(text, width, style))
 
         if self.showing == "settings" and at < len(self.settings):
             one = self.settings[at]
@@ -197,7 +184,13 @@ class SettingsScreen(LookScreen):
         self.query_one("#detail", Lines).write([self.bar((f" {named}", palette.key())), *body], palette.plain())
 
     def _nothing(self) -> str:
-        return "looking \u2026" if self.checking else "nothing is wrong" if self.checked else "c looks for problems"
+        return (
+            "looking \u2026"
+            if self.checking
+            else "nothing is wrong"
+            if self.checked
+            else f"{self.key('check')} looks for problems"
+        )
 
     # -- commands -----------------------------------------------------------------------------------------------
 
@@ -262,10 +255,9 @@ class SettingsScreen(LookScreen):
 
     def do_open(self) -> None:
         """All about it."""
-        width = max(20, min(96, round(self.size.width * 0.96) - 6))
-        lines = self._about(width)
+        lines = self._about(self.page_width)
         if lines:
-            self.app.push_screen(Page("Setting" if self.showing == "settings" else "Finding", lines))
+            self.show_page("Setting" if self.showing == "settings" else "Finding", lines)
 
     def do_reload(self) -> None:
         """Read the file again."""

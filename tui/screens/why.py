@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.style import Style
 
 from tools.errors import QuorumError
@@ -92,6 +94,8 @@ def _settings(store: Store, suggestion: Suggestion, palette: Palette) -> list[li
     return lines
 
 
-def why_page(store: Store, suggestion: Suggestion, text: str, palette: Palette) -> Page:
+def why_page(
+    store: Store, suggestion: Suggestion, text: str, palette: Palette, closing: Sequence[str] = ("W", "f4")
+) -> Page:
     """The reasons as a window."""
-    return Page("Why?", why_lines(store, suggestion, text, palette), closing=("W", "f4"))
+    return Page("Why?", why_lines(store, suggestion, text, palette), closing=closing)

@@ -10,6 +10,7 @@ from agent.campaign.assessing import curve_points
 from agent.campaign.driver import Status, status_of
 from agent.campaign.labelling import RUN_KIND
 from tools.store import Item, Round, Store, Visit
+from tools.store.ranges import inside
 from tui.views.curve import Curve, Mark
 from tui.views.reasons import reason_line
 
@@ -214,7 +215,11 @@ def campaign_view(store: Store) -> CampaignView | None:
         cost=_cost(store, campaign.id, visits, status.rounds),
         audit=(sum(item.audit for item in answered), sum(item.audit for item in items)),
         aside=sum(bool(item.skips) and not item.answers for item in items),
-        spans=sum(len(gold.spans) for item in answered if (gold := store.gold(item.document_id)) is not None),
+        spans=sum(
+            len(gold.spans if item.part is None else inside(gold.spans, (item.part,)))
+            for item in answered
+            if (gold := store.gold(item.document_id)) is not None
+        ),
         hands=hands,
     )
 
@@ -245,7 +250,8 @@ def batch_of(store: Store, campaign: int, number: int) -> tuple[ItemRow, ...]:
             state = "set aside"
         else:
             state = f"in hand: {', '.join(who)}" if (who := leases.get(item.document_id)) else "waits"
-        head = " ".join(store.document(item.document_id).text[:300].split())
+        begin = 0 if item.part is None else item.part[0]
+        head = " ".join(store.document(item.document_id).text[begin : begin + 300].split())
         rows.append(ItemRow(item, state, reason_line(item.reason), head))
     return tuple(rows)
 
@@ -311,7 +317,8 @@ def _cost(store: Store, campaign: int, visits: Sequence[Visit], rounds: Sequence
     spans = 0
     for visit in measured:
         gold = store.gold(visit.document_id, visit.annotator)
-        spans += len(gold.spans) if gold is not None else 0
+        if gold is not None:
+            spans += len(gold.spans if visit.part is None else inside(gold.spans, (visit.part,)))
     totals = {"requests": 0.0, "prompt_tokens": 0.0, "output_tokens": 0.0}
     for run in store.runs():
         if run.kind == RUN_KIND and run.config.get("campaign") == campaign:

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def reason_line(record: Mapping[str, Any]) -> str:
-    """A line: ``diversity 2: similarity to ... (0.117); nearest is d7 (0.12)``; empty without a record."""
+    """A line: ``far from everything labelled so far (0.61); most like d7``; empty without a record."""
     from tools.selection.protocol import Reason
 
     if not record:

@@ -91,6 +91,22 @@ class Mix:
         new = not self.keep[number] if kept is None else kept
         return replace(self, keep=(*self.keep[:number], new, *self.keep[number + 1 :]))
 
+    def edited(self, kept: Sequence[Span], dropped: Sequence[Span]) -> Mix:
+        """The choices with spans of the reviewer's own.
+
+        Args:
+            kept: All spans that are kept now; those that no version has become choices of their own.
+            dropped: Spans that were turned down; what is named in neither keeps waiting.
+        """
+        holders = {one.span: one.holders for one in self.choices}
+        old = {one.span: state for one, state in zip(self.choices, self.keep, strict=True)}
+        own = {span for span, state in old.items() if not holders[span] and state and span not in kept}
+        spans = sorted({*holders, *kept} - own, key=_place)
+        chosen, turned = set(kept), set(dropped)
+        choices = _grouped([(span, holders.get(span, frozenset())) for span in spans])
+        keep = (True if s in chosen else False if s in turned or old.get(s) is not None else None for s in spans)
+        return replace(self, choices=choices, keep=tuple(keep))
+
     def taken(self, name: str, group: int | None = None) -> Mix:
         """A version's spans instead of the others', at one place or everywhere."""
         return replace(
@@ -155,14 +171,9 @@ def mix_of(found: Sequence[Version], decided: Sequence[Span] | None = None, befo
     for span, kept in known.items():
         if kept:
             holders.setdefault(span, set())  # what was taken from a version that is hidden now stays taken
-    choices: list[Choice] = []
+    spans = sorted(holders, key=_place)
     keep: list[bool | None] = []
-    group, reach = -1, -1
-    for span in sorted(holders, key=lambda one: (one.start, -one.end, one.label)):
-        if span.start >= reach:
-            group += 1
-        reach = max(reach, span.end)
-        choices.append(Choice(span, frozenset(holders[span]), group))
+    for span in spans:
         if span in known:
             keep.append(known[span])
         elif decided is not None:
@@ -170,7 +181,24 @@ def mix_of(found: Sequence[Version], decided: Sequence[Span] | None = None, befo
         else:
             having = sum(name in holders[span] for name in people)
             keep.append(True if having == len(people) > 1 else False if people and not having else None)
-    return Mix(tuple(one.annotator for one in found), people, tuple(choices), tuple(keep))
+    choices = _grouped([(span, frozenset(holders[span])) for span in spans])
+    return Mix(tuple(one.annotator for one in found), people, choices, tuple(keep))
+
+
+def _place(span: Span) -> tuple[int, int, str]:
+    """Text order, outer spans first."""
+    return span.start, -span.end, span.label
+
+
+def _grouped(spans: Sequence[tuple[Span, frozenset[str]]]) -> tuple[Choice, ...]:
+    """Choices of spans in text order; spans that share text are one place."""
+    choices: list[Choice] = []
+    group, reach = -1, -1
+    for span, holders in spans:
+        group += span.start >= reach
+        reach = max(reach, span.end)
+        choices.append(Choice(span, holders, group))
+    return tuple(choices)
 
 
 def reviewer_for(store: Store, document_id: str, name: str) -> str:

@@ -229,13 +229,11 @@ def _of_labels(config: ProjectConfig) -> Iterator[Check]:
 
 
 def _of_keys(config: ProjectConfig, labels: LabelSet) -> Iterator[Check]:
-    from platformdirs import user_config_path
-
-    from tui.keymap import make_keymap, read_user_keys
+    from tui.commands.common import key_table
+    from tui.keymap import make_keymap
 
     try:
-        table = {**read_user_keys(user_config_path("quorum")), **config.keys}
-        keymap = make_keymap(labels, table, f"{FILE_NAME} [keys]")
+        keymap = make_keymap(labels, key_table(config), f"{FILE_NAME} [keys]")
     except QuorumError as error:
         yield Check("labels", "keys", "failure", error.message, error.hint)
         return

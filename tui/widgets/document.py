@@ -60,6 +60,7 @@ class DocumentView(Widget, can_focus=True):
         self._palette: Palette | None = None
         self._kinds: Mapping[str, Kind] = {}
         self._hits: Sequence[tuple[int, int]] = ()
+        self._hints: Mapping[int, str] = {}
         self._layout = Layout("", 2)
         self._lanes = Lanes([])
         self._lanes_of: tuple[Target, ...] | None = None
@@ -74,6 +75,7 @@ class DocumentView(Widget, can_focus=True):
         palette: Palette,
         kinds: Mapping[str, Kind],
         hits: Sequence[tuple[int, int]] = (),
+        hints: Mapping[int, str] | None = None,
     ) -> None:
         """Show an editor; only lines that differ are painted again.
 
@@ -82,10 +84,12 @@ class DocumentView(Widget, can_focus=True):
             palette: In which colours.
             kinds: How each type looks.
             hits: Places that a search found, in order.
+            hints: Letters to show over the text, by the offset they stand at.
         """
         if editor.text is not self._editor.text:
             self._top, self._goal = (0, 0), None
         self._editor, self._palette, self._kinds, self._hits = editor, palette, kinds, hits
+        self._hints = hints or {}
         self._paint()
 
     def on_resize(self) -> None:
@@ -204,13 +208,22 @@ class DocumentView(Widget, can_focus=True):
         chosen = editor.selection or (0, 0)
         cursor, behind = editor.cursor, graphemes.cluster_end(editor.text, editor.cursor)
         hits = [hit for hit in self._hits if hit[0] < row.end and row.start < hit[1]]
-        cuts = {row.start, row.end, *chosen, cursor, behind}
+        asked = editor.scope or (0, len(editor.text))
+        cuts = {row.start, row.end, *chosen, *asked, cursor, behind}
         cuts.update(at for p in placed for at in (p.target.span.start, p.target.span.end))
         cuts.update(at for hit in hits for at in hit)
+        covered = self._covered(row) if self._hints else {}
+        cuts.update(at for start, (end, _) in covered.items() for at in (start, end))
+        hidden = row.start
         ordered = sorted(cut for cut in cuts if row.start <= cut <= row.end)
         segments = [Segment(" " * _MARGIN, palette.plain())]
         for first, last in pairwise(ordered):
-            style = palette.plain()
+            if first in covered:
+                hidden, letters = covered[first]
+                segments.append(Segment(letters, palette.hint()))
+            if first < hidden:
+                continue
+            style = palette.plain() if asked[0] <= first < asked[1] else palette.faded()
             over = [p for p in placed if p.target.span.start <= first < p.target.span.end]
             if over:
                 style = self._style(min(over, key=lambda p: len(p.target.span)).target)
@@ -224,6 +237,21 @@ class DocumentView(Widget, can_focus=True):
         if row.last and cursor == row.end:
             segments.append(Segment(" ", palette.plain() + REVERSE))
         return Strip(segments).adjust_cell_length(width, palette.plain())
+
+    def _covered(self, row: Row) -> dict[int, tuple[int, str]]:
+        """Where letters lie over the text of a row: from which offset to which, and what is shown there."""
+        covered: dict[int, tuple[int, str]] = {}
+        behind = row.start
+        for at in sorted(at for at in self._hints if row.start <= at < row.end):
+            letters, first = self._hints[at], row.column(at)
+            end = at
+            while end < row.end and row.column_behind(end) < first + len(letters):
+                end = graphemes.cluster_end(self._editor.text, end)
+            width = row.column_behind(end) - first
+            if at >= behind and len(letters) <= width:
+                covered[at] = end, letters.ljust(width)
+                behind = end
+        return covered
 
     def _lane_line(self, row: Row, placed: Sequence[Placed], width: int) -> Strip:
         plain = self._colours.plain()
@@ -260,6 +288,13 @@ class DocumentView(Widget, can_focus=True):
     def plain(self) -> str:
         """What is shown, as text."""
         return "\n".join(strip.text.rstrip() for strip in self._strips)
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """Offsets of the first character on the screen, and behind the last."""
+        if not self._places:
+            return 0, 0
+        return self._layout.row(self._places[0]).start, self._layout.row(self._places[-1]).end
 
     @property
     def progress(self) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
@@ -27,6 +29,18 @@ def line_of(pieces: Iterable[Piece], width: int, ground: Style) -> Strip:
     if strip.cell_length > width:
         strip = Strip([*strip.crop(0, max(0, width - 1)), Segment("\u2026", ground)])
     return strip.adjust_cell_length(width, ground)
+
+
+def cut(text: str, width: int) -> str:
+    """A text of exactly so many cells; what does not fit is cut, with a mark that says so."""
+    if cell_len(text) > width:
+        return set_cell_size(text, width - 1) + "\u2026"
+    return set_cell_size(text, width)
+
+
+def wrapped(text: str, width: int, style: Style, indent: str = "") -> list[list[Piece]]:
+    """A text as lines of at most a width; one empty line for an empty text."""
+    return [[(indent + line, style)] for line in textwrap.wrap(text, max(8, width - len(indent))) or [""]]
 
 
 class Lines(Widget):

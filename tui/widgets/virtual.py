@@ -12,6 +12,10 @@ from textual.widget import Widget
 from tui.theme import Palette
 from tui.widgets.lines import Piece, line_of
 
+# Commands of a table of keys that move a list, and the keys that it knows them by.
+STEPS = {
+    "up": "up", "down": "down", "page_up": "pageup", "page_down": "pagedown", "first": "home", "last": "end",
+}  # fmt: skip
 Row = Callable[[int, int], Sequence[Sequence[Piece]]]
 
 
@@ -22,6 +26,9 @@ class VirtualList(Widget, can_focus=True):
         rows: Gives the rows from one number to another (exclusive), each a line.
         count: How many there are.
         id: As every widget's.
+
+    Attributes:
+        own_keys: Whether it moves by keys itself; a screen whose table has them moves it by :meth:`step`.
     """
 
     class Chosen(Message):
@@ -42,6 +49,7 @@ class VirtualList(Widget, can_focus=True):
         super().__init__(id=id)
         self._rows, self.count, self._palette = rows, count, palette
         self.cursor = 0
+        self.own_keys = True
         self._top = 0
         self._strips: list[Strip] = []
 
@@ -100,7 +108,7 @@ class VirtualList(Widget, can_focus=True):
 
     def on_key(self, event: events.Key) -> None:
         """Move, or choose."""
-        if self.step(event.key):
+        if self.own_keys and self.step(event.key):
             event.stop()
 
     def on_click(self, event: events.Click) -> None:
