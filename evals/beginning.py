@@ -15,8 +15,9 @@ from evals.data import DataSet
 from evals.errors import EvalLogError
 from evals.finished import RUNS, runs
 from evals.log import ENDING, LogWriter, blocks, read_run
-from evals.matrix import expand
+from evals.matrix import expand, table_of
 from evals.plan import PlannedPass, program_version
+from evals.planrecords import PlannedRow, Question
 from evals.records import Note, RunHeader
 from evals.suite import LoadedSuite
 
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
 def open_log(
     loaded: LoadedSuite, options: RunOptions, planned: Sequence[PlannedPass]
 ) -> tuple[Path, RunHeader, bool]:  # fmt: skip
-    """The log to write: a new one, or with ``--resume`` the last one of this plan that did not end.
+    """The log to write: a new one, or with ``--resume`` or a slice the last one of this plan that did not end.
 
     Raises:
         EvalLogError: There is nothing to go on with.
     """
     names = {cell.header.name: cell.header.id for one in planned for cell in one.cells}
     cells = tuple(names[cell.name] for cell in expand(loaded))
-    if options.resume:
+    if options.resume or (options.slice.given and not options.fresh):
         others = 0
         for earlier in runs(options.into):
             if earlier.header.suite != loaded.suite.name or earlier.end is not None:
@@ -42,6 +43,7 @@ def open_log(
             if earlier.header.cells == cells:
                 return earlier.path, earlier.header, True
             others += 1
+    if options.resume:
         if others:
             raise EvalLogError(
                 f"{loaded.suite.name}: what did not end was begun otherwise (data, settings, models or --limit differ)",
@@ -67,8 +69,34 @@ def open_log(
         started.isoformat(timespec="seconds"),
         _versions(),
         {"system": platform.system(), "machine": platform.machine(), "cpus": str(_cpus())},
+        plan=_plan(planned, cells),
+        questions=_questions(loaded, planned),
     )
     return path, header, False
+
+
+def _plan(planned: Sequence[PlannedPass], order: Sequence[str]) -> tuple[PlannedRow, ...]:
+    heads = {cell.header.id: cell.header for one in planned for cell in one.cells}
+    rows = [heads[id] for id in order]
+    return tuple(PlannedRow(h.id, h.name, h.kind, h.data.name, h.seed, dict(h.settings)) for h in rows)
+
+
+def _questions(loaded: LoadedSuite, planned: Sequence[PlannedPass]) -> tuple[Question, ...]:
+    """The matrix's tables with their cells: of each data set and seed in the order of the table."""
+    names = [spec.name for spec in loaded.suite.data]
+    seeds = list(loaded.suite.seeds)
+    found = []
+    for number in range(len(loaded.suite.matrix)):
+        table = table_of(loaded, number)
+        rows = [
+            (names.index(cell.header.data.name), place, seeds.index(cell.header.seed), cell.header.id)
+            for one in planned
+            for cell in one.cells
+            for at, place in cell.cell.tables
+            if at == number
+        ]
+        found.append(Question(table.title, table.note, tuple(id for *_, id in sorted(rows))))
+    return tuple(found)
 
 
 def own_cells(log: Path) -> set[str]:

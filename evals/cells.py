@@ -12,6 +12,7 @@ from evals.passes import Passed
 from evals.plan import PlannedCell, PlannedPass
 from evals.readings import Reader
 from evals.records import CellDocument, OracleDocument, StepRow
+from tools.metrics import TrainingMentions
 
 
 def read_cell(
@@ -30,7 +31,9 @@ def read_cell(
     if cell.kind == "end_to_end":
         reader = Reader(cell, quorum)
         documents = [reader.read(document) for document in passed.documents]
-        found = figures.cell_figures(documents, one.scorers, one.data.labels, cell.seed)
+        texts = {document.gold.id: document.gold.document.text for document in passed.documents}
+        seen = _pool_mentions(one) if "seen" in one.scorers and one.data.pool else None
+        found = figures.cell_figures(documents, one.scorers, one.data.labels, cell.seed, texts, seen)
         return {**found, **figures.grounding_rate(passed.documents)}, documents
     if cell.kind == "oracle_extract":
         asked = [figures.extraction_items(document) for document in passed.documents]
@@ -40,6 +43,13 @@ def read_cell(
     if step == "classify":
         return figures.typing_figures(asked, members), asked
     return figures.verification_figures(asked), asked
+
+
+def _pool_mentions(one: PlannedPass) -> TrainingMentions:
+    """All mentions that demonstrations may show."""
+    return TrainingMentions(
+        (d.document.text[span.start : span.end], span.label) for d in one.data.pool for span in d.spans
+    )
 
 
 def steps_of(planned: PlannedCell, passed: Passed) -> list[StepRow]:

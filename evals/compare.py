@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from evals.errors import EvalDataError
 from evals.log import RunLog
 from evals.pairs import END_TO_END, ORACLE_FIGURES, CellCounts, Pair, Tick, counts_of, key_of, pair_against, pair_runs
 from evals.statistics import Comparison, Interval, Verdict, compare_all, compare_seeds, detectable_difference
-from evals.tables import Column, markdown_table, write_rows
 from tools.metrics.intervals import Statistic
 
 SEED = 13
@@ -150,7 +148,7 @@ def compare_runs(
         tick(f"comparing {len(family)} {'pair' if len(family) == 1 else 'pairs'}", 0, 0)
         of, figure = (statistic, FIGURES[statistic]) if kind == END_TO_END else ORACLE_FIGURES[kind]
         # The same draws whatever else is compared, and whatever it is called.
-        rows += _family(family, counted, of, figure, alpha, resamples, np.random.default_rng(seed))
+        rows += compare_family(family, counted, of, figure, alpha, resamples, np.random.default_rng(seed))
     return CompareReport(
         a.header.run, b.header.run, against, tuple(rows), tuple(only_a), tuple(only_b),
         tuple(dict.fromkeys((*state_notes(a), *state_notes(b)))), alpha, resamples,
@@ -196,7 +194,7 @@ def load_counts(pairs: Sequence[Pair], tick: Tick) -> dict[tuple[str, str], Cell
     return found
 
 
-def _family(
+def compare_family(
     family: Sequence[Pair],
     counted: Counted,
     statistic: Statistic,
@@ -205,8 +203,22 @@ def _family(
     resamples: int,
     rng: np.random.Generator,
 ) -> list[Row]:
+    """Compare pairs that are one family: Holm's correction goes over all of them.
+
+    Args:
+        family: The pairs; those whose sides are the same cell are no comparison.
+        counted: See :func:`load_counts`.
+        statistic: f1, precision or recall.
+        figure: What a table calls it.
+        alpha: How often the family may claim any difference where there is none.
+        resamples: Draws.
+        rng: Where they come from.
+
+    Returns:
+        A row a pair, in their order.
+    """
     tested = [number for number, pair in enumerate(family) if not pair.same]
-    single = [n for n in tested if min(len(family[n].a), len(family[n].b)) == 1]
+    single = [n for n in tested if len(family[n].a) == len(family[n].b) == 1]
     seeded = [n for n in tested if n not in single]
     # Two families of different tests share alpha by their size, as Bonferroni has it.
     share = len(single) / len(tested) if tested else 1.0
@@ -331,93 +343,3 @@ def touching(interval: Callable[[float], Interval], value: float) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if holds(middle) else (low, middle)
     return high
-
-
-# -- for people and other programs --------------------------------------------------------------------------------
-
-
-COLUMNS: dict[str, Column] = {
-    "cell": "text", "kind": "text", "figure": "text", "a": "number", "b": "number", "difference": "number",
-    "low": "number", "high": "number", "detectable": "number", "p_value": "number", "verdict": "text",
-    "alpha": "number", "seeds": "whole", "documents": "whole", "units": "whole", "same": "text",
-    "a_cells": "text", "b_cells": "text",
-}  # fmt: skip
-HEADS = ("cell", "figure", "a", "b", "b - a", "interval", "detectable", "verdict")
-
-
-def shown(row: Row) -> tuple[str, ...]:
-    """A row's cells for a table of ``HEADS``; figures in points, 0 to 100."""
-    if row.same:
-        return row.name, row.figure, points(row.a), points(row.b), "0", "", "", "same cell"
-    detectable = "" if row.detectable is None else points(row.detectable)
-    within = f"{signed(row.low)} to {signed(row.high)}"
-    return (
-        row.name, row.figure, points(row.a), points(row.b), signed(row.difference), within, detectable,
-        str(row.verdict),
-    )  # fmt: skip
-
-
-def signed(value: float) -> str:
-    """A difference of figures of 0 to 1 in points; one that is not 0 is not shown as 0."""
-    shown_ = f"{value * 100:+.1f}"
-    return f"{value * 100:+.2g}" if value and shown_ in ("+0.0", "-0.0") else shown_.replace("-0.0", "+0.0")
-
-
-def points(value: float) -> str:
-    """A figure of 0 to 1 in points."""
-    return f"{value * 100:.1f}"
-
-
-def headline(report: CompareReport) -> str:
-    """One sentence: how many are better, worse, cannot be told apart."""
-    tested = [row for row in report.rows if not row.same]
-    same = len(report.rows) - len(tested)
-    said = ", ".join(
-        f"{count} {'cannot be told apart' if verdict is Verdict.CANNOT_TELL else verdict}"
-        for verdict in Verdict
-        if (count := sum(row.verdict is verdict for row in tested))
-    )
-    held = (
-        f"{report.b} against {report.against!r} of {report.a}" if report.against else f"{report.b} against {report.a}"
-    )
-    if not tested:
-        return f"{held}: all {same} cells are the same, taken over from one run into the other"
-    taken = f"; {same} more are the same cell in both" if same else ""
-    return f"{held}: of {len(tested)} comparisons {said}{taken}"
-
-
-def markdown(report: CompareReport) -> str:
-    """The report as Markdown."""
-    lines = [headline(report), "", *markdown_table(HEADS, [shown(row) for row in report.rows], texts=2)]
-    lines.append(explain(report))
-    for title, names in ((f"Only in {report.a}", report.only_a), (f"Only in {report.b}", report.only_b)):
-        if names:
-            lines += ["", f"{title}: {'; '.join(names)}"]
-    lines += ["", *(f"Note: {text}" for text in report.notes)] if report.notes else []
-    return "\n".join(lines) + "\n"
-
-
-def explain(report: CompareReport) -> str:
-    """How the table is to be read."""
-    return (
-        f"Points of 100. Intervals are of the difference, from {report.resamples:,} paired draws of documents (clusters"
-        f" where the data name them), corrected by Holm over all comparisons of a kind at {report.alpha:g}; "
-        f'"detectable" is the smallest true difference that these data would have shown four times in five.'
-    )
-
-
-def export(report: CompareReport, path: Path) -> None:
-    """Write the comparisons as ``.csv``, ``.parquet`` or ``.md``.
-
-    Raises:
-        OutputError: The ending is another, or the file cannot be written.
-    """
-    rows = []
-    for row in report.rows:
-        one = asdict(row)
-        one["cell"] = one.pop("name")
-        one["same"] = "yes" if row.same else "no"
-        one["verdict"] = str(row.verdict)
-        one["a_cells"], one["b_cells"] = " ".join(row.a_cells), " ".join(row.b_cells)
-        rows.append(one)
-    write_rows(path, COLUMNS, rows, lambda: markdown(report))

@@ -50,6 +50,7 @@ class Estimate:
         output_tokens: About how many written.
         seconds: About how long.
         pilot: Documents it was estimated from.
+        read: Unlabelled documents that the models read besides, for strategies that choose by them.
     """
 
     cells: int
@@ -61,6 +62,7 @@ class Estimate:
     output_tokens: int
     seconds: float
     pilot: int
+    read: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -80,6 +82,8 @@ def estimate(todo: Sequence[PlannedPass], shared: int, pilot: Pilot | None) -> E
     if pilot is None:
         return Estimate(cells, shared, len(todo), documents, 0, 0, 0, 0.0, 0)
     scale = 0.0
+    read = 0
+    rounds: dict[str, int] = {}
     asked: dict[str, list[set[str]]] = {}
     for planned in todo:
         members = {json.dumps(member.model_dump(mode="json"), sort_keys=True) for member in planned.config.members}
@@ -89,6 +93,9 @@ def estimate(todo: Sequence[PlannedPass], shared: int, pilot: Pilot | None) -> E
         characters = sum(len(gold.document.text) for gold in planned.data.documents)
         share = characters / max(1, pilot.characters) * len(members) / max(1, pilot.members)
         scale += share * (_REPLAYED if known else 1 + 0.5 * len(planned.oracles))
+        more = _read(planned, rounds)
+        read += more
+        scale += share * more / max(1, len(planned.data.documents))
     return Estimate(
         cells,
         shared,
@@ -99,7 +106,19 @@ def estimate(todo: Sequence[PlannedPass], shared: int, pilot: Pilot | None) -> E
         round(pilot.output_tokens * scale),
         round(pilot.seconds * scale, 1),
         pilot.documents,
+        read,
     )
+
+
+def _read(planned: PlannedPass, rounds: dict[str, int]) -> int:
+    """How many documents of the pool the models read for a pass, less what smaller budgets have read already."""
+    recipe = planned.shown.recipe
+    if recipe is None or not recipe.asks:
+        return 0
+    asking = sum(asks for _, asks in recipe.rounds())
+    more = max(0, asking - rounds.get(recipe.family, 0))
+    rounds[recipe.family] = max(asking, rounds.get(recipe.family, 0))
+    return more * min(recipe.extract, planned.shown.pool)
 
 
 def _apart_from_members(planned: PlannedPass) -> str:

@@ -7,20 +7,38 @@ of cells shows. All are of ``tools.metrics``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from evals.passes import Worked
 from evals.records import CellDocument, OracleDocument, OracleItem, StepRow
 from evals.suite import Scorer
 from tools.annotation import LabelSet, Span
 from tools.annotation.prediction import OutcomeKind
-from tools.metrics import Score, calibration, score
+from tools.metrics import (
+    CHARACTERS,
+    SEEN_ORDER,
+    WORDS,
+    ErrorKind,
+    Score,
+    TrainingMentions,
+    by_length,
+    calibration,
+    score,
+    score_by,
+    spaced,
+    taxonomy,
+)
 
 RESAMPLES = 1000
 
 
 def cell_figures(
-    documents: Sequence[CellDocument], wanted: Sequence[Scorer], labels: LabelSet, seed: int
+    documents: Sequence[CellDocument],
+    wanted: Sequence[Scorer],
+    labels: LabelSet,
+    seed: int,
+    texts: Mapping[str, str] | None = None,
+    training: TrainingMentions | None = None,
 ) -> dict[str, float]:
     """The figures of an end-to-end cell.
 
@@ -29,6 +47,8 @@ def cell_figures(
         wanted: Groups of figures, see ``evals.suite.SCORERS``.
         labels: The label set.
         seed: Where the intervals' draws begin.
+        texts: Document id to text; without them nothing is told by length, or seen and unseen.
+        training: The mentions of the pool, to tell seen from unseen ones.
 
     Returns:
         Always ``f1``, ``precision``, ``recall`` (strict, micro, 0 to 1), ``f1_low``
@@ -37,7 +57,8 @@ def cell_figures(
     gold = {d.id: [Span(*row) for row in d.gold] for d in documents}
     predicted = {d.id: [Span(p.start, p.end, p.label) for p in d.predicted] for d in documents}
     clusters = {d.id: d.cluster or d.id for d in documents}
-    table = score(gold, predicted, rng=seed, resamples=RESAMPLES, clusters=clusters)
+    tree = labels if "tree" in wanted else None
+    table = score(gold, predicted, rng=seed, resamples=RESAMPLES, clusters=clusters, labels=tree)
     figures = {**_prf("", table.micro), "support": float(table.micro.support), "macro_f1": table.macro.f1}
     if table.micro.f1_interval is not None:
         figures |= {"f1_low": table.micro.f1_interval.low, "f1_high": table.micro.f1_interval.high}
@@ -48,6 +69,20 @@ def cell_figures(
             if name in table.by_label:
                 figures[f"type_f1/{name}"] = table.by_label[name].f1
                 figures[f"type_support/{name}"] = float(table.by_label[name].support)
+    if "schemes" in wanted:
+        figures |= {"type_only_f1": table.schemes["types"].f1, "partial_f1": table.schemes["partial"].f1}
+    if table.top is not None:
+        figures |= {"top_f1": table.top.f1, **_named("tree", table.by_parent)}
+    if "lengths" in wanted and texts is not None:
+        words = spaced(texts.values())
+        parts = score_by(gold, predicted, by_length(texts, words=words))
+        figures |= _named("length", {name: parts[name] for name in (WORDS if words else CHARACTERS) if name in parts})
+    if "seen" in wanted and texts is not None and training is not None:
+        parts = score_by(gold, predicted, training.question(texts))
+        figures |= _named("seen", {name: parts[name] for name in SEEN_ORDER if name in parts})
+    if "kinds" in wanted:
+        rows = taxonomy(gold, predicted, keep=False).rows()
+        figures |= {f"kinds/{kind}": float(cases) for kind, cases, _, _ in rows if kind is not ErrorKind.CORRECT}
     if "calibration" in wanted:
         figures |= _calibration(documents)
     if "outcomes" in wanted:
@@ -61,6 +96,11 @@ def cell_figures(
 
 def _prf(prefix: str, of: Score) -> dict[str, float]:
     return {f"{prefix}precision": of.precision, f"{prefix}recall": of.recall, f"{prefix}f1": of.f1}
+
+
+def _named(part: str, scores: Mapping[str, Score]) -> dict[str, float]:
+    f1 = {f"{part}_f1/{name}": one.f1 for name, one in scores.items()}
+    return f1 | {f"{part}_support/{name}": float(one.support) for name, one in scores.items()}
 
 
 def _calibration(documents: Sequence[CellDocument]) -> dict[str, float]:
@@ -179,6 +219,8 @@ def cost(steps: Iterable[StepRow], documents: int, seconds: float, replayed: flo
             "failures": float(sum(bool(row.failure) for row in rows)),
             "pass_seconds": seconds,
             "replayed": replayed,
+            # Of a pass that asked its models; kept answers have no speed.
+            **({"documents_per_second": documents / seconds} if seconds > 0 and replayed == 0 else {}),
         }
     )
 

@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 
 from evals.baseline import BASELINES
-from evals.compare import POWER, SEED, Counted, load_counts, points, signed, state_notes, touching
+from evals.compare import POWER, SEED, Counted, load_counts, state_notes, touching
 from evals.errors import EvalDataError
 from evals.finished import find_run
 from evals.log import ENDING, RunLog
 from evals.pairs import END_TO_END, Pair, Tick, groups, key_of, pair_runs
+from evals.points import points, signed
 from evals.statistics import Interval, compare_seeds, difference_of
 from evals.tables import markdown_table
 from tools.metrics.intervals import Resamples, ratio
@@ -91,7 +92,7 @@ class GateReport:
         rows: The baseline's end-to-end cells that the run has.
         missing: Cells that were planned, or that the baseline has, and that the run has not.
         notes: What a reader should know.
-        documents: How many documents.
+        alone: Steps scored alone that the run has: they have no F1 of entities, and are not judged.
     """
 
     run: str
@@ -102,6 +103,7 @@ class GateReport:
     rows: tuple[GateRow, ...]
     missing: tuple[str, ...]
     notes: tuple[str, ...]
+    alone: int = 0
 
     @property
     def failing(self) -> tuple[GateRow, ...]:
@@ -186,7 +188,7 @@ def gate(
         rows.append(_judge(pair, counted, max_drop / 100, alpha, resamples, np.random.default_rng(seed)))
     return GateReport(
         run.header.run, baseline.header.run, max_drop, alpha, prove, _corrected(rows, max_drop / 100, alpha), lost,
-        tuple(notes),
+        tuple(notes), sum(cell.header.kind != END_TO_END and only in cell.header.name for cell in run.cells),
     )  # fmt: skip
 
 
@@ -195,8 +197,10 @@ def _lost(run: RunLog, baseline: RunLog, only: str) -> tuple[str, ...]:
     have = {(cell.header.kind, cell.header.name) for cell in run.cells if cell.end.state == "done"}
     named = [c.header.name for c in baseline.cells if (c.header.kind, c.header.name) not in have]
     named += [cell.header.name for cell in run.cells if cell.end.state != "done"]
+    unfinished = set(run.unfinished)
+    named += [row.name for row in run.header.plan if row.id in unfinished]
     found = [name for name in dict.fromkeys(named) if only in name]
-    # The log knows a planned cell by its identity alone until it is measured.
+    # Logs of earlier versions know a planned cell by its identity alone until it is measured.
     rest = len(run.unfinished) - len(found)
     if rest > 0 and not only:
         found.append(f"{rest} more planned cell{'s' if rest > 1 else ''}" if found else f"{rest} planned cell(s)")
@@ -307,6 +311,12 @@ def markdown(report: GateReport) -> str:
         f' "held": one is ruled out at {report.alpha:g}; "not shown": neither. "would notice": the smallest true'
         " drop that would have failed four times in five."
     )
+    if report.alone:
+        counted = f"{report.alone} of its cells are steps" if report.alone > 1 else "1 of its cells is a step"
+        lines.append(
+            f"{counted} scored alone, given the truth: they find no entities to judge by F1; quorum eval compare"
+            " compares them."
+        )
     lines += ["", *(f"Note: {text}" for text in report.notes)] if report.notes else []
     return "\n".join(lines) + "\n"
 

@@ -22,6 +22,7 @@ import orjson
 import zstandard
 
 from evals.errors import EvalLogError
+from evals.recordlines import from_line, to_line
 from evals.records import (
     FORM,
     CellDocument,
@@ -36,8 +37,6 @@ from evals.records import (
     Record,
     RunEnd,
     RunHeader,
-    from_line,
-    to_line,
 )
 
 ENDING = ".jsonl.zst"

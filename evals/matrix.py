@@ -6,7 +6,7 @@ import difflib
 import itertools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
@@ -27,8 +27,8 @@ PROMPT_AXES: dict[str, Step] = {
     "members.pre_extract": "pre_extract",
     "members.verify": "verify",
 }
-OWN_AXES = ("vote", "members", *PROMPT_AXES, "selection.strategy", "selection.budget", "finetune.method",
-            "finetune.examples")  # fmt: skip
+OWN_AXES = ("vote", "members", *PROMPT_AXES, "selection.strategy", "selection.budget", "selection.measure",
+            "finetune.method", "finetune.examples")  # fmt: skip
 _CONFIG_TABLES = ("steps", "demonstrations", "passages", "run")
 METHODS = ("lora", "contrastive")
 _VOTE_HINT = f"one of {', '.join(VOTES)}"
@@ -50,6 +50,8 @@ class Cell:
         budget: How many of them, or a share of the pool (``"10%"``).
         method: Training before the evaluation: ``lora``, ``contrastive``, or empty for none.
         examples: Training examples a type.
+        measure: What a strategy that asks the models reads their uncertainty from; empty for others.
+        tables: The matrix tables that it stands in, and its place in each; empty for a step scored alone.
     """
 
     name: str
@@ -63,6 +65,8 @@ class Cell:
     budget: str | int = ""
     method: str = ""
     examples: int = 0
+    measure: str = ""
+    tables: tuple[tuple[int, int], ...] = ()
 
 
 def expand(loaded: LoadedSuite) -> list[Cell]:
@@ -73,24 +77,67 @@ def expand(loaded: LoadedSuite) -> list[Cell]:
             message names the line.
     """
     suite = loaded.suite
-    tables = [_axes(table, ("matrix", number), loaded) for number, table in enumerate(suite.matrix)]
-    varied = list(dict.fromkeys(name for axes in tables for name in axes))
+    tables = [table_of(loaded, number) for number in range(len(suite.matrix))]
+    axes_of = [_axes(table.axes, ("matrix", number), loaded) for number, table in enumerate(tables)]
+    varied = list(dict.fromkeys(name for axes in axes_of for name in axes))
     chosen: dict[str, _Choice] = {}
-    for number, axes in enumerate(tables):
+    places: dict[str, dict[int, int]] = {}
+    for number, axes in enumerate(axes_of):
         for values in itertools.product(*(enumerate(axis) for axis in axes.values())):
             given = {name: value for name, (_, value) in zip(axes, values, strict=True)}
             at = {name: ("matrix", number, name, place) for name, (place, _) in zip(axes, values, strict=True)}
             choice = _choice(loaded, given, at, varied)
-            chosen.setdefault(json.dumps(choice.settings, sort_keys=True, default=str), choice)
+            key = json.dumps(choice.settings, sort_keys=True, default=str)
+            chosen.setdefault(key, choice)
+            own = places.setdefault(key, {})
+            own.setdefault(number, sum(number in other for other in places.values()))
     cells = []
-    for spec, seed in itertools.product(suite.data, suite.seeds):
-        for choice in chosen.values():
-            cells.append(_cell(choice, spec, seed, suite.seeds, varied, "end_to_end"))
+    for spec, (nth, seed) in itertools.product(suite.data, enumerate(suite.seeds)):
+        for key, choice in chosen.items():
+            stands = tuple((n, place) for n, place in places[key].items() if nth < (tables[n].first_seeds or nth + 1))
+            if stands:
+                cells.append(
+                    replace(_cell(choice, spec, seed, suite.seeds, varied, "end_to_end"), tables=stands)
+                )  # fmt: skip
         base = next(iter(chosen.values()))
         cells += [
             _cell(base, spec, seed, suite.seeds, varied, kind) for kind in _oracles(suite.oracle) if not base.method
         ]
     return cells
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the matrix, what is said about it apart from what varies.
+
+    Attributes:
+        axes: What varies.
+        title: What it asks, in words.
+        note: What a reader should know.
+        first_seeds: With how many of the suite's seeds, from their beginning; 0 for all.
+    """
+
+    axes: Mapping[str, Any]
+    title: str = ""
+    note: str = ""
+    first_seeds: int = 0
+
+
+def table_of(loaded: LoadedSuite, number: int) -> Table:
+    """A table of the matrix.
+
+    Raises:
+        SuiteError: What is said about it is of another form.
+    """
+    given = dict(loaded.suite.matrix[number])
+    said: dict[str, Any] = {}
+    for key, kind, hint in (("title", str, "a text"), ("note", str, "a text"), ("first_seeds", int, "1 or more")):
+        if key in given:
+            value: Any = given.pop(key)
+            if type(value) is not kind or (kind is int and int(value) < 1):
+                raise SuiteError(f"{loaded.where(('matrix', number, key))}: {key} = {value!r} is not allowed", hint)
+            said[key] = value
+    return Table(given, **said)
 
 
 def _oracles(wanted: tuple[str, ...]) -> Iterator[Kind]:
@@ -108,6 +155,7 @@ class _Choice:
     budget: str | int
     method: str
     examples: int
+    measure: str
 
 
 def _cell(
@@ -126,7 +174,7 @@ def _cell(
     )  # fmt: skip
     return Cell(
         name, kind, spec, seed, choice.settings, config, choice.vote, choice.strategy, choice.budget, choice.method,
-        choice.examples,
+        choice.examples, choice.measure,
     )  # fmt: skip
 
 
@@ -210,6 +258,7 @@ def _choice(
     if vote not in VOTES:
         raise wrong("vote", f"vote = {vote!r} is not allowed", _VOTE_HINT)
     strategy, budget = _selection(given, wrong)
+    measure = _measure(given, strategy, config, wrong)
     method, examples = _training(given, wrong)
     own = {
         "vote": vote,
@@ -217,6 +266,7 @@ def _choice(
         **{axis: [getattr(m, step) for m in config.members] for axis, step in PROMPT_AXES.items()},
         "selection.strategy": strategy or "all",
         "selection.budget": budget or "100%",
+        "selection.measure": measure or "none",
         "finetune.method": method or "none",
         "finetune.examples": examples,
     }
@@ -228,7 +278,7 @@ def _choice(
     for axis in PROMPT_AXES:
         if axis in settings and len(set(settings[axis])) == 1:
             settings[axis] = settings[axis][0]
-    return _Choice(settings, config, vote, strategy, budget, method, examples)
+    return _Choice(settings, config, vote, strategy, budget, method, examples, measure)
 
 
 def _configured(config: ProjectConfig, given: Mapping[str, Any], wrong: Any) -> ProjectConfig:
@@ -271,6 +321,25 @@ def _selection(given: Mapping[str, Any], wrong: Any) -> tuple[str, str | int]:
     if budget and not strategy:
         raise wrong("selection.budget", "a budget without a strategy", "add selection.strategy = ['random']")
     return strategy, budget
+
+
+def _measure(given: Mapping[str, Any], strategy: str, config: ProjectConfig, wrong: Any) -> str:
+    """What uncertainty is read from; only strategies that ask the models have one."""
+    from evals.selecting import ASKING, MEASURES
+
+    measure = given.get("selection.measure", "mixed")
+    if measure not in MEASURES:
+        hint = f"one of {', '.join(MEASURES)}"
+        raise wrong("selection.measure", f"selection.measure = {measure!r} is not allowed", hint)
+    if strategy not in ASKING:
+        return ""
+    if measure == "verifier" and config.steps.verify == "off":
+        raise wrong(
+            "selection.measure", "the verifier's disagreement needs verification", "add steps.verify = ['on'], say"
+        )  # fmt: skip
+    if measure in ("votes", "perplexity", "margin", "verifier") and not config.steps.classify:
+        raise wrong("selection.measure", f"{measure} is read off votes, and nobody votes", "steps.classify = true")
+    return str(measure)
 
 
 def _training(given: Mapping[str, Any], wrong: Any) -> tuple[str, int]:

@@ -9,7 +9,7 @@ from agent.config import ProjectConfig
 from agent.tomllines import Keys
 from evals.errors import SuiteError
 
-_TOP = ("name", "summary", "seeds", "scorers", "oracle", "cost", "data", "settings", "matrix")
+_TOP = ("name", "summary", "seeds", "scorers", "oracle", "cost", "rounds", "data", "settings", "matrix")
 AXES_ONLY = ("vote", "selection", "finetune", "members")
 
 

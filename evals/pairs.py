@@ -166,6 +166,15 @@ def _seeds(left: Group, right: Group) -> tuple[tuple[CellLog, ...], tuple[CellLo
     return tuple(left.cells[s] for s in common), tuple(right.cells[s] for s in common)
 
 
+def sides_of(base: Group, group: Group) -> tuple[tuple[CellLog, ...], tuple[CellLog, ...]]:
+    """The two sides of a comparison of different settings: all seeds of either.
+
+    One seed on each side is a comparison of just these; where one side has one
+    and the other several, its luck is taken to be like the other's.
+    """
+    return tuple(base.cells.values()), tuple(group.cells.values())
+
+
 def _nothing_shared(
     a: RunLog, b: RunLog, left: Iterable[Group], right: Iterable[Group], only: str
 ) -> tuple[str, str]:  # fmt: skip
@@ -203,9 +212,7 @@ def pair_against(against: RunLog, run: RunLog, cell: str, only: str = "") -> lis
         base = known.get((END_TO_END, key[1], chosen.key[2]))
         if group.kind != END_TO_END or base is None or key_of(base.first) == key_of(group.first):
             continue
-        sides = _seeds(base, group)
-        if sides is not None:
-            pairs.append(Pair(group.name, END_TO_END, *sides))
+        pairs.append(Pair(group.name, END_TO_END, *sides_of(base, group)))
     if not pairs:
         raise EvalDataError(
             f"run {run.header.run} has no cell to hold against {chosen.name!r}", "see: quorum eval view RUN"

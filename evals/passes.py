@@ -29,6 +29,10 @@ Done = Callable[[int], None]
 """Told how many more documents are done."""
 
 
+class Halted(Exception):
+    """A pass was left because its caller wanted no more to be begun; what was answered is in the cache."""
+
+
 @dataclass(slots=True)
 class Worked:
     """A document after the graph.
@@ -95,6 +99,7 @@ async def run_pass(
     keep: Callable[[PromptBook, Sequence[Worked]], None],
     oracles: Sequence[str] = (),
     done: Done = lambda count: None,
+    halt: Callable[[], bool] = lambda: False,
 ) -> Passed:
     """Send documents through the graph.
 
@@ -105,9 +110,11 @@ async def run_pass(
             order of the data, with the book that names their prompts.
         oracles: Steps to ask again with the truth given: ``classify``, ``verify``.
         done: Told of progress.
+        halt: Asked before a batch is begun; batches in flight are waited for.
 
     Raises:
         QuorumLost: Too few members have a living engine.
+        Halted: ``halt`` said so before all was begun.
     """
     begun = time.monotonic()
     cut = quorum.config.passages
@@ -136,6 +143,8 @@ async def run_pass(
 
     async def part(first: int) -> None:
         async with gate:
+            if halt():
+                return
             passages = flat[first : first + size]
             batch = await _batch(
                 quorum, passages, book, [worked[n].gold for n, _ in places[first : first + size]], oracles
@@ -152,6 +161,8 @@ async def run_pass(
     handed.flush()
     await _all_or_none([part(first) for first in range(0, len(flat), size)])
     handed.flush()
+    if any(None in one.works for one in worked):
+        raise Halted
     return Passed(tuple(worked), time.monotonic() - begun, merge_usage(usages), tuple(down))
 
 

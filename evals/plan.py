@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from agent.config import ProjectConfig
@@ -24,8 +23,9 @@ from evals.manifest import content_hash
 from evals.matrix import Cell
 from evals.models import Models
 from evals.records import FORM, CellHeader, PassHeader
-from evals.selecting import select
-from evals.suite import Scorer
+from evals.rounds import Recipe
+from evals.selecting import ASKING, budget_of, select_at_random
+from evals.suite import RoundsSpec, Scorer
 from tools.demonstrations import Demonstration
 
 
@@ -38,12 +38,15 @@ class Shown:
         digest: A hash of them.
         documents: How many documents they are from.
         pool: How many documents there were to choose from.
+        recipe: How they will be chosen, where that takes time: they are not
+            there yet, and the hash is of the recipe.
     """
 
     demonstrations: tuple[Demonstration, ...]
     digest: str
     documents: int
     pool: int
+    recipe: Recipe | None = None
 
 
 @dataclass(slots=True)
@@ -91,27 +94,16 @@ class Planner:
 
     Args:
         data: The suite's data sets, by name.
-        embedder: Makes the embedder that selection strategies look through; called once, when needed.
-        kept: A folder for embeddings.
         models: Knows the models' revisions.
-        report: Told what takes its time.
+        rounds: For strategies that ask the models.
     """
 
-    def __init__(
-        self,
-        data: Mapping[str, DataSet],
-        embedder: Any,
-        kept: Path,
-        models: Models,
-        report: Callable[[str], None] = lambda text: None,
-    ) -> None:
+    def __init__(self, data: Mapping[str, DataSet], models: Models, rounds: RoundsSpec | None = None) -> None:
         self._data = data
-        self._embedder = embedder
-        self._kept = kept
         self._source = models
-        self._report = report
+        self._rounds = rounds or RoundsSpec()
         self._pools: dict[tuple[str, int], list[GoldDocument]] = {}
-        self._shown: dict[tuple[str, int, str, str], Shown] = {}
+        self._shown: dict[tuple[str, int, str, str, str], Shown] = {}
         self._models: dict[str, dict[str, str]] = {}
 
     def plan(self, cells: Sequence[Cell], scorers: Sequence[Scorer]) -> list[PlannedPass]:
@@ -144,10 +136,7 @@ class Planner:
             parts["models"],
             parts["prompts"],
             {
-                "demonstrations": len(shown.demonstrations),
-                "documents": shown.documents,
-                "pool": shown.pool,
-                "hash": shown.digest,
+                **told_of(shown),
                 "dropped": len(data.dropped),
                 "strategy": first.strategy or "all",
                 "budget": first.budget,
@@ -159,7 +148,7 @@ class Planner:
             own |= {"kind": cell.kind, "vote": cell.vote if cell.kind == "end_to_end" else ""}
             own |= {"training": self._training(cell, data)}
             # At 100 % all strategies choose alike; the cells are points of different curves all the same.
-            own |= {"selection": [cell.strategy, cell.budget]}
+            own |= {"selection": [cell.strategy, cell.budget, *([cell.measure] if cell.measure else [])]}
             if cell.kind != "end_to_end":
                 # What only decides has no part in a step that is scored alone.
                 own |= {"steps": [], "settings": [own["settings"]["seed"]], "calibration": ""}
@@ -182,24 +171,34 @@ class Planner:
         return self._pools[key]
 
     def shown(self, cell: Cell, data: DataSet) -> Shown:
-        """What a cell shows, chosen once for all cells that choose alike."""
+        """What a cell shows, chosen once for all cells that choose alike; or how it will be chosen."""
         if not any(cell.config.demonstrations_of(member) for member in cell.config.members):
             return Shown((), "", 0, 0)
-        key = (data.spec.name, cell.seed, cell.strategy, str(cell.budget))
+        pool = self.pool(data, cell.seed)
+        recipe = self._recipe(cell, data, pool)
+        key = (data.spec.name, cell.seed, cell.strategy, str(cell.budget), recipe.digest if recipe else "")
         if key not in self._shown:
-            from tools.demonstrations.gold import from_gold
-            from tools.demonstrations.records import content_digest
-
-            pool = self.pool(data, cell.seed)
-            chosen = pool
-            if cell.strategy:
-                embedder = self._embedder(cell.config.demonstrations.embedder)
-                chosen = select(cell.strategy, cell.budget, pool, cell.seed, embedder, self._kept, self._report)
-            # The split of the source says nothing here: what may be shown was decided when the data were read.
-            made = [d for g in chosen for d in from_gold([(g.document, g.spans)])]
-            listed = tuple(_as_train(d) for d in made)
-            self._shown[key] = Shown(listed, content_digest(listed) if listed else "", len(chosen), len(pool))
+            if recipe is not None:
+                self._shown[key] = Shown((), recipe.digest, recipe.count, len(pool), recipe)
+            else:
+                chosen = select_at_random(cell.budget, pool, cell.seed) if cell.strategy == "random" else pool
+                self._shown[key] = shown_of(chosen, len(pool))
         return self._shown[key]
+
+    def _recipe(self, cell: Cell, data: DataSet, pool: Sequence[GoldDocument]) -> Recipe | None:
+        """How a strategy chooses; None where nothing has to be computed for it: chance, or the whole pool."""
+        count = budget_of(cell.budget, len(pool))
+        if cell.strategy in ("", "random") or count >= len(pool):
+            return None
+        basis: dict[str, Any] = {"pool": content_hash(pool), "embedder": cell.config.demonstrations.embedder}
+        if cell.strategy in ASKING:
+            # Rules of the vote and thresholds do not change what the models answer, but verification is asked.
+            asked = self._parts(_asking(cell.config, cell.config.steps.verify), data, Shown((), "", 0, 0))
+            band = cell.config.steps.verify_band if cell.config.steps.verify == "selective" else ()
+            basis |= {"asked": {name: part for name, part in asked.items() if name not in ("data",)}, "band": band}
+        return Recipe(
+            cell.strategy, count, cell.seed, cell.measure, self._rounds.batch, self._rounds.extract, _hash(basis)
+        )  # fmt: skip
 
     def _parts(self, config: ProjectConfig, data: DataSet, shown: Shown) -> dict[str, Any]:
         parts = identity(config, data.labels, Reading(), models=self.models(config), demonstrations=shown.digest)
@@ -211,6 +210,32 @@ class Planner:
         if names not in self._models:
             self._models[names] = self._source.revisions(config)
         return self._models[names]
+
+
+def told_of(shown: Shown) -> dict[str, Any]:
+    """What a pass's header says of its demonstrations."""
+    return {
+        "demonstrations": len(shown.demonstrations),
+        "documents": shown.documents,
+        "pool": shown.pool,
+        "hash": shown.digest,
+    }
+
+
+def shown_of(chosen: Sequence[GoldDocument], pool: int) -> Shown:
+    """What documents show as demonstrations.
+
+    Args:
+        chosen: The documents.
+        pool: How many there were to choose from.
+    """
+    from tools.demonstrations.gold import from_gold
+    from tools.demonstrations.records import content_digest
+
+    # The split of the source says nothing here: what may be shown was decided when the data were read.
+    made = [d for g in chosen for d in from_gold([(g.document, g.spans)])]
+    listed = tuple(_as_train(d) for d in made)
+    return Shown(listed, content_digest(listed) if listed else "", len(chosen), pool)
 
 
 def _as_train(demonstration: Demonstration) -> Demonstration:

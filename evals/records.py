@@ -8,12 +8,9 @@ record names its type (``t``), offsets are document offsets in code points, and
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import orjson
-from pydantic import Field, TypeAdapter, ValidationError
-
-from evals.errors import EvalLogError
+from evals.planrecords import PlannedRow, Question
 
 FORM = 1
 SpanRow = tuple[int, int, str]
@@ -35,6 +32,8 @@ class RunHeader:
         versions: Of this program, Python and the libraries that compute.
         machine: What it runs on, in a few words.
         form: The form of the log.
+        plan: All planned cells with their names; empty in logs of earlier versions.
+        questions: What the cells answer, one a table of the suite's matrix.
     """
 
     run: str
@@ -48,6 +47,8 @@ class RunHeader:
     machine: dict[str, str]
     form: int = FORM
     t: Literal["run"] = "run"
+    plan: tuple[PlannedRow, ...] = ()
+    questions: tuple[Question, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ class PassHeader:
         prompts: Template reference to the hash of its text.
         pool: How many demonstrations could be shown, their hash, how many were
             dropped as near duplicates of test documents, and, where a strategy
-            chose them, its name and budget.
+            chose them, its name and budget; where it asked the models, its rounds
+            and how many documents they read for it.
     """
 
     id: str
@@ -375,25 +377,3 @@ Record = (
     | Note
     | RunEnd
 )
-_ADAPTER: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="t")])
-
-
-def to_line(record: Record) -> bytes:
-    """A record as one line of JSON, line break included."""
-    return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def from_line(line: bytes) -> Record:
-    """The record of a line.
-
-    Raises:
-        EvalLogError: The line is none of the records of this form.
-    """
-    try:
-        return _ADAPTER.validate_json(line)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise EvalLogError(
-            f"a record of another form: {where}: {first['msg']}", "it was written by another version of Quorum"
-        ) from error

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from tools.demonstrations import Embedder
 
 
+ASKING = ("uncertainty", "allabel")
+"""Strategies that look at what the models say of unlabelled documents; see ``evals.rounds``."""
+MEASURES = ("mixed", "perplexity", "margin", "votes", "verifier")
+
+
 @lru_cache(maxsize=1)
 def strategies() -> tuple[str, ...]:
     """The names of all strategies."""
@@ -39,6 +44,12 @@ def budget_of(budget: str | int, size: int) -> int:
         return min(budget, size)
     share = float(budget.removesuffix("%")) / 100 if budget else 1.0
     return max(1, min(size, math.ceil(share * size)))
+
+
+def select_at_random(budget: str | int, pool: Sequence[GoldDocument], seed: int) -> list[GoldDocument]:
+    """Choose documents of a pool by chance; the baseline of all strategies."""
+    rows = sorted(random.Random(f"select/{seed}").sample(range(len(pool)), budget_of(budget, len(pool))))
+    return [pool[row] for row in rows]
 
 
 def select(
@@ -62,22 +73,20 @@ def select(
         report: Told what takes its time.
 
     Raises:
-        SuiteError: The strategy needs what an evaluation does not have, such as
-            what the models think of unlabelled documents.
+        SuiteError: The strategy cannot choose from such a pool.
     """
     count = budget_of(budget, len(pool))
     if count >= len(pool):
         return list(pool)
     if strategy == "random":
-        rows = sorted(random.Random(f"select/{seed}").sample(range(len(pool)), count))
-        return [pool[row] for row in rows]
+        return select_at_random(budget, pool, seed)
     from tools.selection import Pool, SelectionError, SelectionOptions
     from tools.selection import select as choose
 
     given = Pool.of(
         [d.id for d in pool],
         texts=[d.document.text for d in pool],
-        embeddings=_embeddings(pool, embedder, kept, report),
+        embeddings=pool_embeddings(pool, embedder, kept, report),
     )
     # No audit share: a curve is to show the strategy, not the random tenth a campaign mixes in.
     options = SelectionOptions(audit=0.0)
@@ -89,9 +98,10 @@ def select(
     return [d for d in pool if d.id in chosen]
 
 
-def _embeddings(
+def pool_embeddings(
     pool: Sequence[GoldDocument], embedder: Embedder, kept: Path, report: Callable[[str], None]
 ) -> NDArray[Any]:
+    """Vectors of a pool's texts, shape (documents, dimensions), computed once and kept."""
     path = kept / f"{content_hash(pool)}.npy"
     if path.is_file():
         found: NDArray[Any] = np.load(path)

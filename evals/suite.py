@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -25,8 +25,11 @@ from evals.errors import SuiteError
 
 SUITES = Path(__file__).parent / "suites"
 MANIFESTS = Path(__file__).parent / "data" / "manifests"
-Scorer = Literal["strict", "boundaries", "types", "calibration", "outcomes", "charges", "cost"]
-SCORERS: tuple[Scorer, ...] = ("strict", "boundaries", "types", "calibration", "outcomes", "charges", "cost")
+Scorer = Literal[
+    "strict", "boundaries", "schemes", "types", "tree", "lengths", "seen", "kinds", "calibration", "outcomes",
+    "charges", "cost",
+]  # fmt: skip
+SCORERS: tuple[Scorer, ...] = get_args(Scorer)
 Oracle = Literal["extract", "classify", "verify"]
 Where = Callable[[Iterable[str | int]], str]
 _SECTIONS = ("models", "members", "steps", "demonstrations", "passages", "run", "prompts")
@@ -95,6 +98,15 @@ class CostSpec(_Table):
     """Documents that the estimate is made from; their answers are kept."""
 
 
+class RoundsSpec(_Table):
+    """How strategies that ask the models choose: in rounds, as a campaign does."""
+
+    batch: Annotated[int, Field(ge=1)] = 20
+    """How many documents are chosen, and labelled by the oracle, a round."""
+    extract: Annotated[int, Field(ge=1)] = 100
+    """The most unlabelled documents that the models read a round, to see where they are uncertain."""
+
+
 class Suite(_Table):
     """A suite, as its file says it."""
 
@@ -109,12 +121,14 @@ class Suite(_Table):
     oracle: tuple[Oracle, ...] = ()
     """Steps that are also scored alone, given the truth, in the first cell of each data set."""
     cost: CostSpec = CostSpec()
+    rounds: RoundsSpec = RoundsSpec()
+    """For strategies that look at what the models say of the pool."""
     data: Annotated[tuple[DataSpec, ...], Field(min_length=1)]
     """The data sets; ``[[data]]``."""
     settings: dict[str, Any] = {}
     """Sections of ``quorum.toml``: what all cells have in common."""
     matrix: tuple[dict[str, Any], ...] = ({},)
-    """What varies; ``[[matrix]]``, each a product of lists."""
+    """What varies; ``[[matrix]]``, each a product of lists, with ``title``, ``note``, ``first_seeds``."""
 
     @model_validator(mode="after")
     def _unique(self) -> Self:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evals.browse import STEPS, Case
+from evals.log import PassLog
+from evals.report.explained import Explained
 from tools.annotation.visible import visible
 from tools.metrics import ErrorKind
 
@@ -22,7 +24,8 @@ class Documents:
     that offsets stay and the page has nothing to decide.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, explained: Explained | None = None) -> None:
+        self.explained = explained or Explained(0)
         self._labels: dict[str, int] = {}
         self._sets: dict[str, dict[str, Any]] = {}
         self._cells: list[dict[str, Any]] = []
@@ -53,8 +56,26 @@ class Documents:
                 [self._fault(fault) for fault in case.faults],
                 case.outcome,
             ]
-        self._cells.append({"data": data, "name": visible(name), "run": visible(run), "base": base, "rows": rows})
+        self._cells.append(
+            {"data": data, "name": visible(name), "run": visible(run), "base": base, "rows": rows, "pass": None}
+        )
         return len(self._cells) - 1
+
+    def explain(self, cells: Sequence[int], made: PassLog, first: Sequence[str]) -> None:
+        """Add votes, prompts and answers of the pass that some cells were read off.
+
+        Args:
+            cells: Their numbers.
+            made: The pass.
+            first: Ids of the documents to be explained before others.
+        """
+        ids: dict[str, int] = self._sets[self._cells[cells[0]]["data"]]["ids"]
+        wanted = [id for id in dict.fromkeys((*first, *ids)) if id in ids][: self.explained.most_documents]
+        if not wanted:
+            return
+        number = self.explained.add_pass(made.documents(), made.prompts(), {id: ids[id] for id in wanted})
+        for cell in cells:
+            self._cells[cell]["pass"] = number
 
     def _place(self, shared: dict[str, Any], case: Case, texts: Mapping[str, str]) -> int:
         place: int | None = shared["ids"].get(case.id)
@@ -92,6 +113,7 @@ class Documents:
             "steps": list(STEPS),
             "sets": {visible(name): shared["docs"] for name, shared in self._sets.items()},
             "cells": [{**cell, "data": visible(cell["data"])} for cell in self._cells],
+            "why": self.explained.to_json(),
         }
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         # A fixed time makes equal reports equal files.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evals.compare import Row, signed
+from evals.compare import Row
+from evals.points import signed
 from evals.report.svg import Scale, around, colour, cut, el, legend, mark, number, svg, x_axis, y_axis
 from evals.statistics import Verdict
 from tools.metrics import Calibration

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from evals.compare import points
+from evals.points import points
 from evals.report.charts import Point
 from evals.report.settings import Setting, short, shown
 

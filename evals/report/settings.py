@@ -116,7 +116,7 @@ def settings_of(
             group.first.header.settings, None if paired or base is None else base.first.header.settings, varied
         )
         place = next(n for n, one in enumerate(runs) if one is run)
-        found.append(replace(_setting(run, group, label, base, row), letter=letter(place)))
+        found.append(replace(setting_of(run, group, label, base, row), letter=letter(place)))
     return found, list(dict.fromkeys(notes))
 
 
@@ -154,7 +154,10 @@ def shown(value: Any) -> str:
     return "+".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value).lower()
 
 
-def _setting(run: RunLog, group: Group, label: str, base: Group | None, row: Row | None) -> Setting:
+def setting_of(
+    run: RunLog, group: Group, label: str = "", base: Group | None = None, row: Row | None = None
+) -> Setting:  # fmt: skip
+    """A setting with its figures; over several seeds their mean, and an interval that has the seeds' luck in it."""
     ends = [cell.end for cell in group.cells.values()]
 
     def mean(name: str) -> float:

@@ -118,6 +118,8 @@ def compare_seeds(
 
     Seeds are independent between the two (the same number is not the same
     luck); documents are shared, and what makes them hard for both cancels out.
+    A setting with one seed cannot say how lucky it was: its luck is taken to be
+    that of one seed of the other.
 
     Args:
         a: Shape (documents, 3) a seed, of the first setting.
@@ -127,9 +129,9 @@ def compare_seeds(
         alpha: How often a difference may be claimed where there is none.
 
     Raises:
-        ValueError: Fewer than two seeds on a side or two units, or other shapes.
+        ValueError: Fewer than two seeds on both sides or two units, or other shapes.
     """
-    if min(len(a), len(b)) < 2:
+    if not a or not b or max(len(a), len(b)) < 2:
         raise ValueError("the luck of seeds is known from two seeds on at the least")
     (of_a, table_a), (of_b, table_b) = _table(a, clusters, statistic), _table(b, clusters, statistic)
     if len(table_a) != len(table_b):
@@ -138,8 +140,16 @@ def compare_seeds(
     change = table_b.mean(axis=1) - table_a.mean(axis=1)
     # The mean over seeds holds their interaction with documents; that part is not to be counted twice.
     total = float(change.var(ddof=1)) / units
-    luck = [_components(table)[1] / table.shape[1] for table in (table_a, table_b)]
-    freedom = _freedom([(total, units - 1), (luck[0], len(a) - 1), (luck[1], len(b) - 1)])
+    of_one = [_components(table)[1] for table in (table_a, table_b)]
+    if len(a) == 1 or len(b) == 1:
+        known = of_one[0] if len(b) == 1 else of_one[1]
+        # One quantity estimated once, in both terms: they are one with the degrees of freedom of the side that knows.
+        spread = known * (1 / len(a) + 1 / len(b))
+        luck = [known / len(a), known / len(b)]
+        freedom = _freedom([(total, units - 1), (spread, max(len(a), len(b)) - 1)])
+    else:
+        luck = [of_one[0] / len(a), of_one[1] / len(b)]
+        freedom = _freedom([(total, units - 1), (luck[0], len(a) - 1), (luck[1], len(b) - 1)])
     point = float(of_b.mean() - of_a.mean())
     interval = _interval(point, total + sum(luck), freedom, 1 - alpha, (-1.0, 1.0))
     return SeededComparison(

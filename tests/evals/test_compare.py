@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evals.compare import compare_runs, export, headline, markdown, shown, touching
+from evals.compare import compare_runs, touching
+from evals.comparison_text import export, headline, markdown, shown
 from evals.errors import EvalDataError, EvalLogError
 from evals.log import ENDING, LogWriter, read_run, records_of
 from evals.pairs import END_TO_END, counts_of, pair_runs

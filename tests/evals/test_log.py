@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from evals.errors import EvalLogError
 from evals.log import LogWriter, blocks, encode, read_run, records_of
+from evals.recordlines import from_line, to_line
 from evals.records import (
     CandidateRow,
     CellDocument,
@@ -33,8 +34,6 @@ from evals.records import (
     RunHeader,
     StepRow,
     VoteRow,
-    from_line,
-    to_line,
 )
 
 ROOT = Path(__file__).resolve().parents[2]

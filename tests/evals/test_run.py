@@ -15,6 +15,7 @@ from evals.log import LogWriter, blocks, read_run
 from evals.run import Stopped
 from evals.suite import load_suite
 from tests.evals.script import (
+    LABELS,
     PLACES,
     Heard,
     ScriptedModels,
@@ -60,6 +61,27 @@ def test_figures_are_what_a_hand_counts(suite: Path, tmp_path: Path) -> None:
     assert both["errors/missed/verify"] == count["Porto"]
     assert both["outcome/ok"] == 12 and both["grounding"] == 1.0
     assert both["f1_low"] <= both["f1"] <= both["f1_high"]
+
+
+def test_every_scorer_stands_with_a_cell(tmp_path: Path) -> None:
+    write_lines(tmp_path / "s" / "pool.jsonl", texts(4, 70))
+    suite = write_suite(tmp_path / "s", MATRIX, data='pool = "pool.jsonl"')
+    tree = LABELS + '\n[[labels]]\nname = "town"\nparent = "place"\n'
+    (tmp_path / "s" / "labels.toml").write_text(tree, encoding="utf-8")
+    result = measure(frozen(suite), tmp_path / "into")
+    b = figures(result)["own vote=weighted verify=off members=b"]
+    records = texts(12)
+    turin = sum("Turin" in record["text"] for record in records)
+    assert b["f1"] < b["boundaries_f1"] and b["f1"] <= b["type_only_f1"] <= 1 and b["partial_f1"] == b["boundaries_f1"]
+    assert b["top_f1"] == b["f1"] and b["tree_f1/place"] == b["type_f1/place"] and b["tree_support/place"] == 12
+    assert b["length_support/1 word"] == 24 and b["length_f1/1 word"] == b["f1"]
+    shown = {r["text"][e["start"] : e["end"]] for r in texts(4, 70) for e in r["entities"]}
+    seen = sum(r["text"][e["start"] : e["end"]] in shown for r in records for e in r["entities"])
+    assert b["seen_support/seen"] == seen and b["seen_support/unseen"] == 24 - seen and 0 < seen < 24
+    assert b["kinds/wrong type"] == turin and b["kinds/missed"] == sum("Riga" in record["text"] for record in records)
+    only = load_suite(suite, ['scorers=["strict"]'])
+    few = figures(measure(only, tmp_path / "into"))["own vote=weighted verify=off members=b"]
+    assert set(few) == {"f1", "precision", "recall", "f1_low", "f1_high", "support", "macro_f1", "grounding"}
 
 
 def test_one_pass_serves_all_that_only_decides(suite: Path, tmp_path: Path) -> None:

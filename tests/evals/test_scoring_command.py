@@ -31,6 +31,8 @@ def test_a_table_for_people_and_pipes(tmp_path: Path) -> None:
     status, out, err = quorum("eval", "score", "--gold", gold, "--pred", pred)
     assert status == 0
     rows = [line.split("\t") for line in out.splitlines()]
+    assert rows[0][:3] == ["table", "score", "P"]
+    del rows[0]
     assert rows[0][:5] == ["score", "strict", "1.000", "0.667", "0.800"]
     low, high = map(float, rows[0][5].split("-"))
     assert low < 0.8 < high and rows[0][6:] == ["36", "24"]

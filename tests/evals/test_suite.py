@@ -64,6 +64,9 @@ def test_a_fault_is_told_with_its_line(tmp_path: Path, part: str, instead: str, 
         ('"selection.budget" = ["10%"]', "selection", "without a strategy", "strategy"),
         ('"selection.strategy" = ["random"]\n"selection.budget" = ["0%"]', "selection.budget", "'0%'", "10%"),
         ('"finetune.method" = ["lora"]', "finetune", "does not fit", "together"),
+        ("first_seeds = 0", "first_seeds", "first_seeds = 0", "1 or more"),
+        ("title = 3", "title", "title = 3", "a text"),
+        ('titel = ["x"]', "titel", "'titel' cannot vary", "known"),
     ],
 )
 def test_a_fault_in_the_matrix_is_told_with_its_line(
@@ -180,7 +183,7 @@ def test_shipped_suites_are_those_that_were_promised() -> None:
     assert SHIPPED == ["allabel", "el4ner", "finetune", "languages", "prompts", "smoke"]
     axes = {json.dumps(dict(cell.settings), sort_keys=True) for cell in expand(load_suite("allabel"))}
     assert (
-        len(axes) == 12 and len(load_suite("allabel").suite.seeds) >= 5 and len(load_suite("allabel").suite.data) >= 5
+        len(axes) == 36 and len(load_suite("allabel").suite.seeds) >= 5 and len(load_suite("allabel").suite.data) >= 5
     )
 
 

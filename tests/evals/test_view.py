@@ -16,7 +16,8 @@ from tests.evals.test_compare import told
 from tests.evals.two_runs import Made, named
 from tui.app import QuorumApp
 from tui.screens.eval_detail import marked
-from tui.screens.eval_view import CellsScreen, DocumentScreen, DocumentsScreen
+from tui.screens.eval_documents import DocumentScreen, DocumentsScreen
+from tui.screens.eval_view import CellsScreen
 from tui.screens.label_dialogs import Page
 from tui.theme import PALETTES
 from tui.widgets.lines import Lines

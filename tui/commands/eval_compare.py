@@ -44,7 +44,8 @@ def compare(
     Two runs pair by data set, settings and seed; one run needs --against. Only
     cells of the same documents are compared. Figures are points of 100.
     """
-    from evals.compare import FIGURES, compare_runs, export
+    from evals.compare import FIGURES, compare_runs
+    from evals.comparison_text import export
     from evals.finished import find_run
     from evals.log import read_run
     from evals.tables import check_ending
@@ -77,7 +78,7 @@ def compare(
 
 def show(report: CompareReport) -> None:
     """Print a comparison: the sentence on stderr, the table on stdout."""
-    from evals.compare import HEADS, explain, headline, shown
+    from evals.comparison_text import HEADS, explain, headline, shown
 
     note(printable(headline(report)))
     print_table(HEADS, [shown(row) for row in report.rows], right=range(2, 7))

@@ -45,10 +45,11 @@ def _suites(into: Path, as_json: bool) -> None:
     table = [
         [row["suite"], row["fault"], "", "", ""]
         if "fault" in row
-        else [row["suite"], ", ".join(row["data"]), row["cells"], f"{row['documents']:,}", row["cost"]]
+        else [row["suite"], ", ".join(row["data"]), _counted(row), f"{row['documents']:,}", row["cost"]]
         for row in rows
     ]
     print_table(["suite", "data", "cells", "documents", "cost"], table, right=(2, 3))
+    note("cells: end to end + steps scored alone, which have no F1 to gate")
     note("the cells of one: quorum eval list SUITE; runs: quorum eval list --runs")
 
 
@@ -64,10 +65,16 @@ def _suite(loaded: LoadedSuite, into: Path) -> dict[str, Any]:
         "data": list(sizes),
         "sizes": sizes,
         "cells": len(cells),
+        "steps_alone": sum(cell.kind != "end_to_end" for cell in cells),
         "documents": documents,
         "cost": _cost(loaded, into),
         "limit_minutes": loaded.suite.cost.max_minutes,
     }
+
+
+def _counted(row: dict[str, Any]) -> str:
+    """``9 + 3``: cells end to end, and steps scored alone."""
+    return f"{row['cells'] - row['steps_alone']} + {row['steps_alone']}" if row["steps_alone"] else str(row["cells"])
 
 
 def _size(loaded: LoadedSuite, spec: Any) -> int | None:

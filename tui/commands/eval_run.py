@@ -37,6 +37,17 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was stopped.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, whatever it costs.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what earlier runs have measured.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="DATA,...", help="Of the suite's data sets these now, the others another time."),
+    ] = None,
+    part: Annotated[
+        str, typer.Option("--part", metavar="I/N", help="The i-th of n parts now; the first tells most.")
+    ] = "",
+    max_minutes: Annotated[
+        float | None,
+        typer.Option("--max-minutes", metavar="M", min=0.01, help="Begin nothing new after so long; the rest is left."),
+    ] = None,
     data_root: DataRootOption = None,
     into: IntoOption = DEFAULT_INTO,
     as_json: JsonOption = False,
@@ -44,17 +55,22 @@ def run(
     """Measure every cell of a suite that has not been measured yet.
 
     What earlier runs have finished is taken over; answers that models gave
-    before are not asked again. Killed anywhere, --resume goes on. Exit status:
-    0 done, 2 something to mend, 3 too few members answer.
+    before are not asked again. Killed anywhere, --resume goes on. With --only,
+    --part or --max-minutes a call measures a slice and leaves the rest planned;
+    the next one goes on by itself. Exit status: 0 done, or the slice is done;
+    2 something to mend, 3 too few members answer.
     """
     from evals.run import RunOptions, run_suite
+    from evals.slices import Slice, parse_part
     from evals.suite import load_suite
     from tui.report.progress import progress_on
 
     loaded = load_suite(suite, overrides or ())
     if into == DEFAULT_INTO:
         make_state_folder(into.parent)
-    options = RunOptions(into, data_root, limit, resume, fresh)
+    names = tuple(name.strip() for given in only or () for name in given.split(",") if name.strip())
+    chosen = Slice(names, parse_part(part) if part else None, max_minutes)
+    options = RunOptions(into, data_root, limit, resume, fresh, chosen)
     with progress_on() as observer:
 
         def confirm(estimate: Estimate) -> bool:
@@ -88,6 +104,8 @@ def as_data(result: RunResult) -> dict[str, Any]:
         "measured": result.measured,
         "shared": result.shared,
         "unavailable": result.unavailable,
+        "planned": result.planned,
+        "left": result.left,
         "seconds": result.seconds,
         "estimate": result.estimate.to_json(),
         "cells": [
@@ -133,11 +151,18 @@ def _tell(result: RunResult) -> None:
     print_table(["cell", "F1", "95 %", "precision", "recall", "tokens/doc"], rows, right=(1, 2, 3, 4, 5))
     if others:
         print_table(["step alone, given the truth", "figures"], others)
+    alone = f", {counted(len(others), 'step')} scored alone among them" if others else ""
     note(
         f"{counted(result.measured, 'cell')} measured, {result.shared} taken over"
         + (f", {result.unavailable} not available" if result.unavailable else "")
-        + f", in {duration(result.seconds)}"
+        + f"{alone}, in {duration(result.seconds)}"
     )
+    if result.left:
+        why = "time is up" if result.halted else "this slice is done"
+        note(
+            f"{why}: {len(result.cells)} of {result.planned} cells are there, {result.left} are left; go on with the"
+            " same command and --resume, or with another slice"
+        )
     note(f"log: {printable(str(result.log))}")
 
 

@@ -139,10 +139,10 @@ def show(report: ScoreReport) -> None:
 
 
 def _table(section: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    # In a pipe there are no headings, so every row says which table it is of.
-    if not sys.stdout.isatty():
-        rows = [(section, *row) for row in rows]
-    print_table((section, *heads), rows, right=range(1, len(heads) + 1))
+    if sys.stdout.isatty():
+        print_table((section, *heads), rows, right=range(1, len(heads) + 1))
+    else:  # a pipe gets several tables in one stream, so every row says which it is of
+        print_table(("table", section, *heads), [(section, *row) for row in rows])
 
 
 def _advise(report: ScoreReport, cluster: str, fields: set[str]) -> None:

@@ -1,4 +1,3 @@
-"use strict";
 (async () => {
   const $ = (id) => document.getElementById(id);
   const settings = JSON.parse($("settings").textContent);
@@ -59,14 +58,7 @@
   }
 
   const same = (a, b) => a[0] === b[0] && a[1] === b[1] && a[2] === b[2];
-  const key = (span) => span[0] + " " + span[1] + " " + span[2];
-  function change(doc, row, before) {
-    const now = new Set(row[0].map(key)), was = new Set(before[0].map(key)), gold = new Set(doc[2].map(key));
-    if (now.size === was.size && [...now].every((x) => was.has(x))) return "same";
-    const wrong = (set) => [...set].filter((x) => !gold.has(x)).length + [...gold].filter((x) => !set.has(x)).length;
-    const d = wrong(now) - wrong(was);
-    return d < 0 ? "better" : d > 0 ? "worse" : "other";
-  }
+  const change = evalFilter.change;
 
   let found = [], page = 0;
   const view = () => {
@@ -76,29 +68,11 @@
 
   function apply() {
     const { cell, docs, base } = view();
-    const kind = $("kind").value, step = $("step").value, type = $("type").value, words = $("search").value.trim().toLowerCase();
     $("change-label").hidden = base === null;
     $("before").parentNode.hidden = base === null;
-    const wanted = base === null ? "" : $("change").value;
-    found = [];
-    cell.rows.forEach((row, at) => {
-      if (!row) return;
-      const doc = docs[at], before = base && base.rows[at];
-      let faults = row[1];
-      if (kind === "none" && faults.length) return;
-      if (kind === "any" && !faults.length) return;
-      if (step !== "") faults = faults.filter((f) => f[1].includes(Number(step)));
-      if (type !== "") faults = faults.filter((f) => [...f[2], ...f[3]].some((s) => s[2] === Number(type)));
-      if (step !== "" && !faults.length) return;
-      if (kind[0] === "k" && !faults.some((f) => "k" + f[0] === kind)) return;
-      if (type !== "" && !faults.length && (kind || ![...doc[2], ...row[0]].some((s) => s[2] === Number(type)))) return;
-      if (wanted) {
-        const how = before ? change(doc, row, before) : "same";
-        if (wanted === "changed" ? how === "same" : how !== wanted) return;
-      }
-      if (words && !(doc[0] + "\n" + (doc[1] || "")).toLowerCase().includes(words)) return;
-      found.push(at);
-    });
+    const wanted = Object.fromEntries(["kind", "step", "type", "search"].map((id) => [id, $(id).value]));
+    wanted.change = base === null ? "" : $("change").value;
+    found = evalFilter.found(wanted, docs, cell, base);
     page = 0;
     draw();
   }
@@ -167,6 +141,77 @@
     if (one[1].length) make("span", " charged to " + one[1].map((n) => data.steps[n]).join(", "), item, "by");
   }
 
+  // Votes, questions and answers are drawn when somebody opens them: most are never looked at.
+  const why = data.why, line = (n) => why.lines[n];
+  function explanation(cell, at, doc, row, article) {
+    if (!why.most) return;
+    const told = cell.pass === null ? undefined : why.passes[cell.pass][at];
+    const box = make("details", undefined, article, "why");
+    const summary = make("summary", "votes, prompts, cost", box);
+    if (!told) {
+      make("p", "Not in this page: it holds those of at most " + why.most + " documents of a data set, errors first. " +
+        "quorum eval view " + cell.run + " has them all; quorum eval report --explain N keeps more here.", box, "aside");
+      summary.append(" (not in this page)");
+      return;
+    }
+    box.addEventListener("toggle", () => { if (box.open && box.children.length === 1) explain(told, doc, row, box); });
+  }
+
+  function explain(told, doc, row, box) {
+    const [candidates, steps, shown, ungrounded, reason] = told;
+    const points = doc[1] === null ? null : Array.from(doc[1]);
+    const words = (s) => points ? points.slice(s[0], s[1]).join("") : s[0] + "\u2013" + s[1];
+    const inside = make("div", undefined, box);
+    make("h3", candidates.length + (candidates.length === 1 ? " candidate" : " candidates"), inside);
+    if (candidates.length) {
+      const scroll = make("div", undefined, inside, "scroll"), table = make("table", undefined, scroll);
+      const head = make("tr", undefined, make("thead", undefined, table));
+      for (const name of ["span", "decided", "proposed by", "votes", "share", "verifier"]) make("th", name, head).scope = "col";
+      const body = make("tbody", undefined, table);
+      for (const one of candidates) {
+        const tr = make("tr", undefined, body), th = make("th", undefined, tr);
+        th.scope = "row";
+        make("bdi", words(one), th);
+        const taken = row[0].find((s) => s[0] === one[0] && s[1] === one[1]);
+        make("td", taken ? data.labels[taken[2]] + " " + taken[3].toFixed(2) : "turned down", tr);
+        make("td", one[3].map(line).join(", ") || "nobody", tr);
+        make("td", one[4].map((v) => line(v[0]) + ": " + (line(v[1]) || "none") + " " + v[2].toFixed(2)).join(", ") || "no vote", tr);
+        make("td", one[5].toFixed(2), tr);
+        make("td", one[6] === null ? "not asked" : "yes " + one[6].toFixed(2), tr);
+      }
+    }
+    if (ungrounded.length) make("p", "Written, not in the text: " + ungrounded.map(line).join(", "), inside);
+    if (line(reason)) make("p", line(reason), inside);
+    make("p", shown.length ? "Demonstrations shown: " + shown.map(line).join(", ") : "No demonstrations were shown.", inside, "aside");
+    const alone = steps.filter((step) => line(step[0]).startsWith("oracle_")), own = steps.filter((step) => !alone.includes(step));
+    const sum = (n) => own.reduce((total, step) => total + step[6][n], 0), seconds = own.reduce((t, step) => t + step[7], 0);
+    const kept = own.filter((step) => step[8]).length;
+    make("p", own.length + " requests: " + sum(0) + " tokens read (" + sum(1) + " from the prefix cache), " + sum(2) + " written, " +
+      seconds.toFixed(2) + " s" + (kept ? "; " + kept + " answers were kept ones" : "") +
+      (alone.length ? "; besides " + alone.length + " with the truth given, for steps scored alone" : ""), inside, "aside");
+    const asked = make("ol", undefined, inside, "asked");
+    for (const step of steps) question(step, words, make("li", undefined, asked));
+  }
+
+  function question(step, words, item) {
+    const box = make("details", undefined, item), head = make("summary", undefined, box);
+    make("b", line(step[0]).replace("oracle_", "given the truth: ") + " " + line(step[1]), head);
+    if (step[3]) { head.append(" "); make("bdi", "\u201c" + words(step[3]) + "\u201d", head); }
+    head.append(" \u2192 ");
+    make("bdi", line(step[4]).trim() || "-", head, step[5] ? "failed" : "answer");
+    if (step[9].length) make("span", " " + step[9].map((a) => (line(a[0]).trim() || "?") + " " + a[1].toFixed(2)).join(", "), head, "by");
+    box.addEventListener("toggle", () => {
+      if (!box.open || box.children.length > 1) return;
+      if (step[2] === null) make("p", "The prompt was not kept.", box, "aside");
+      else for (const [role, lines] of why.prompts[step[2]]) {
+        make("h4", line(role), box);
+        make("pre", lines.map(line).join("\n"), box).dir = "auto";
+      }
+      make("p", step[6][0] + " tokens read, " + step[6][1] + " of them from the prefix cache, " + step[6][2] + " written, " +
+        (step[8] ? "a kept answer" : step[7].toFixed(2) + " s"), box, "aside");
+    });
+  }
+
   function draw() {
     const { cell, docs, base } = view();
     const pages = Math.max(1, Math.ceil(found.length / PAGE));
@@ -192,6 +237,7 @@
         const faults = make("ul", undefined, article, "faults");
         for (const one of row[1]) fault(doc, one, faults);
       }
+      explanation(cell, at, doc, row, article);
     }
     $("nothing").hidden = found.length > 0;
     const total = cell.rows.filter((row) => row).length;

@@ -25,7 +25,7 @@ def render_eval_page(report: EvalReport, labels: int = 64) -> str:
     """
     from markupsafe import Markup
 
-    script = _read("eval_page.js")
+    script = _read("eval_filter.js") + _read("eval_page.js")
     return (
         environment()
         .from_string(_read("eval_page.html"))
