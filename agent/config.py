@@ -33,9 +33,11 @@ ENV_PREFIX = "QUORUM_"
 
 EngineName = Literal["auto", "vllm-server", "vllm", "transformers", "openai"]
 VerifyMode = Literal["off", "selective", "on"]
-RetrieverName = Literal["span", "sentence", "bm25", "random"]
+RetrieverName = Literal["span", "sentence", "bm25", "random", "fixed"]
 CacheMode = Literal["auto", "on", "off"]
 SpanMode = Literal["nested", "flat"]
+Keys = str | list[str]
+MemberStep = Literal["extract", "classify", "verify"]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
 PromptName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.v[1-9][0-9]*)?$")]
@@ -58,7 +60,8 @@ class ModelConfig(_Section):
     """A language model that members can name."""
 
     source: Annotated[str, Field(min_length=1)] = "starter"
-    """``starter``, ``starter-base``, a Hugging Face id, a local folder, or an OpenAI-compatible URL."""
+    """``starter``, one of its members (``starter:NAME``), ``starter-base``, a Hugging Face id, a local folder, or an
+    OpenAI-compatible URL."""
     adapter: str | None = None
     """A folder with a LoRA adapter (safetensors) for it."""
     engine: EngineName = "auto"
@@ -69,6 +72,9 @@ class ModelConfig(_Section):
     """Tokens that a prompt and its answer may take together; by default what the model allows."""
     template_options: dict[str, bool | int | float | str] = {}
     """More variables for the model's chat template, e.g. ``{ enable_thinking = false }`` for Qwen3."""
+
+
+MEMBER_STEPS: tuple[MemberStep, ...] = get_args(MemberStep)
 
 
 class MemberConfig(_Section):
@@ -90,6 +96,8 @@ class MemberConfig(_Section):
     """How much its vote counts against the others'."""
     demonstrations: Annotated[int, Field(ge=0, le=64)] | None = None
     """How many demonstrations it is shown; by default as many as ``[demonstrations] k``."""
+    steps: Annotated[tuple[MemberStep, ...], Field(min_length=1)] = MEMBER_STEPS
+    """The steps it takes part in; extracting, voting on types and verifying may be spread over members."""
 
 
 class StepsConfig(_Section):
@@ -99,7 +107,10 @@ class StepsConfig(_Section):
     """Show demonstrations that resemble the passage."""
     classify: bool = True
     """Let every member vote on the type of every candidate; without it, types come from typed extraction alone."""
-    verify: VerifyMode = "selective"
+    written: bool = True
+    """A member that wrote a mention's type when it extracted has voted: the type it wrote, with the probability of that
+    line, is its vote, and it is not asked again."""
+    verify: VerifyMode = "off"
     """Ask yes or no about candidates: never, where the vote is close (``selective``), or always (``on``)."""
     verifier: str | None = None
     """The member that verifies; by default the first."""
@@ -121,7 +132,8 @@ class DemonstrationsConfig(_Section):
     """Gold examples shown to the models, kept in Chroma."""
 
     retriever: RetrieverName = "span"
-    """How they are chosen: by similar mentions, by similar sentences, by words, or at random."""
+    """How they are chosen: by similar mentions, by similar sentences, by words, at random, or the same for all passages
+    (``fixed``), which is quickest: what stands before the passage is then read once."""
     k: Annotated[int, Field(ge=0, le=64)] = 5
     """How many are shown with a passage."""
     embedder: Annotated[str, Field(min_length=1)] = "minilm"
@@ -164,10 +176,12 @@ class RunConfig(_Section):
     """Where every random choice begins."""
 
 
+# They ask one model: what one of them says of a type, the others mostly say again. So one is asked about every
+# candidate, and the second votes by what it wrote; docs/performance.md says what the other questions were worth.
 DEFAULT_MEMBERS = (
     MemberConfig(name="list", extract="spans.v1", classify="marked.v1"),
-    MemberConfig(name="typed", extract="typed.v1", classify="asked.v1"),
-    MemberConfig(name="bare", extract="spans.v1", classify="marked.v1", demonstrations=0),
+    MemberConfig(name="typed", extract="typed.v1", classify="asked.v1", steps=("extract", "verify")),
+    MemberConfig(name="bare", extract="spans.v1", classify="marked.v1", demonstrations=0, steps=("extract", "verify")),
 )
 
 
@@ -184,8 +198,8 @@ class ProjectConfig(_Section):
     passages: PassagesConfig = PassagesConfig()
     run: RunConfig = RunConfig()
     campaign: CampaignConfig = CampaignConfig()
-    keys: dict[str, str | list[str]] = {}
-    """Keys of the labelling screen: ``preset``, and commands with a key or several; see docs/labelling.md."""
+    keys: dict[str, Keys | dict[str, dict[str, Keys]]] = {}
+    """Keys of the screens: ``preset``, and commands with a key or several; ``[keys.on.SCREEN]`` for one screen."""
     prompts: str | None = None
     """A folder with prompts of the project's own, laid out as ``STEP/NAME.vN.md``; looked at first."""
 
@@ -206,7 +220,25 @@ class ProjectConfig(_Section):
             raise _fault(
                 f"the verifier {self.steps.verifier!r} is no member", f"one of {', '.join(names)}", "steps", "verifier"
             )
+        if self.steps.verifier is not None and "verify" not in self.members[names.index(self.steps.verifier)].steps:
+            raise _fault(
+                f"the verifier {self.steps.verifier!r} does not verify",
+                'add "verify" to its steps',
+                "steps",
+                "verifier",
+            )
+        if (missing := self._unmanned()) is not None:
+            raise _fault(f"no member takes the step {missing!r}", f'add "{missing}" to a member\'s steps', "members")
         return self
+
+    def _unmanned(self) -> MemberStep | None:
+        """A step that is on and that no member takes part in."""
+        wanted: dict[MemberStep, bool] = {
+            "extract": True,
+            "classify": self.steps.classify,
+            "verify": self.steps.verify != "off",
+        }
+        return next((s for s, on in wanted.items() if on and not any(s in m.steps for m in self.members)), None)
 
     # -- making one ---------------------------------------------------------------------------------------------
 
@@ -287,8 +319,11 @@ class ProjectConfig(_Section):
     def with_members(self, names: Iterable[str]) -> ProjectConfig:
         """The same project with some of its members only; the quorum shrinks with them.
 
+        A member that is left alone takes part in all steps; where nobody is left
+        who verifies, nothing is verified.
+
         Raises:
-            ConfigError: A name is no member's, or none is left.
+            ConfigError: A name is no member's, none is left, or none that extracts or classifies.
         """
         wanted = list(dict.fromkeys(names))
         known = {member.name: member for member in self.members}
@@ -298,15 +333,38 @@ class ProjectConfig(_Section):
         if not wanted:
             raise ConfigError("no member is left", f"name at least one of {', '.join(known)}")
         kept = tuple(known[name] for name in wanted)
+        if len(kept) == 1:
+            # Who is alone does everything.
+            kept = (kept[0].model_copy(update={"steps": MEMBER_STEPS}),)
         run = self.run.model_copy(update={"quorum": min(self.run.quorum, len(kept))})
         verifier = self.steps.verifier if self.steps.verifier in wanted else None
         steps = self.steps.model_copy(update={"verifier": verifier})
-        return self.model_copy(update={"members": kept, "run": run, "steps": steps})
+        if not any("verify" in member.steps for member in kept):
+            steps = steps.model_copy(update={"verify": "off"})
+        config = self.model_copy(update={"members": kept, "run": run, "steps": steps})
+        if (missing := config._unmanned()) is not None:
+            named = ", ".join(wanted)
+            raise ConfigError(f"of {named} nobody takes the step {missing!r}", f"members are {', '.join(known)}")
+        return config
 
     def fast(self) -> ProjectConfig:
-        """The quick profile: the first member alone, nothing verified."""
-        one = self.with_members([self.members[0].name])
-        return one.model_copy(update={"steps": one.steps.model_copy(update={"verify": "off"})})
+        """The quick profile: one member, one pass, and the same demonstrations for every passage.
+
+        The member is the first whose extract prompt names types; where there is
+        none, the first, with the prompt ``typed``. Types are as it wrote them,
+        nothing is classified again or verified.
+        """
+        able = [member for member in self.members if "extract" in member.steps]
+        first, prompt = able[0], "typed.v1"
+        for member in able:
+            if load("extract", member.extract, self.prompts_folder).answer == "typed":
+                first, prompt = member, member.extract
+                break
+        one = self.with_members([first.name])
+        only = one.members[0].model_copy(update={"extract": prompt})
+        steps = one.steps.model_copy(update={"classify": False, "verify": "off"})
+        shown = one.demonstrations.model_copy(update={"retriever": "fixed"})
+        return one.model_copy(update={"members": (only,), "steps": steps, "demonstrations": shown})
 
     # -- what it amounts to -------------------------------------------------------------------------------------
 
@@ -376,6 +434,8 @@ class ProjectConfig(_Section):
             if not model["template_options"]:
                 del model["template_options"]  # older runs had no such key, and stay the same runs
             members.append([member.name, member.weight, self.demonstrations_of(member), templates, model])
+            if set(member.steps) != set(MEMBER_STEPS):
+                members[-1].append(sorted(member.steps))
         shared = [load("pre_extract", "spans", extra).hash, load("verify", "yes_no", extra).hash]
         rest = self.model_dump(include={"steps": True, "demonstrations": True, "passages": True})
         run = self.run.model_dump(include={"quorum", "threshold", "seed"})

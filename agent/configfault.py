@@ -35,7 +35,7 @@ def first_fault(error: ValidationError, model: type[BaseModel]) -> Fault:
     faults = error.errors(include_url=False)
     # Unknown keys first: a misspelt key often causes the faults that follow it.
     first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
-    location = tuple(part for part in first["loc"] if part != "[key]")
+    location = tuple(part for part in first["loc"] if part != "[key]" and not _one_type(part))
     context: Mapping[str, Any] = first.get("ctx", {})
     name = ".".join(str(part) for part in location)
     if first["type"] == "quorum":
@@ -48,12 +48,20 @@ def first_fault(error: ValidationError, model: type[BaseModel]) -> Fault:
         hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
     elif first["type"] == "missing":
         message, hint = f"{name!r} is missing", "add it"
+    elif location[:1] == ("keys",):
+        message = f"{name} = {_shown(first['input'])} is no key"
+        hint = 'write a key like "a" or "ctrl+n", a list of them, or a table [keys.on.SCREEN] of such'
     else:
         message = f"{name} = {_shown(first['input'])} is not allowed"
         hint = first["msg"][:1].lower() + first["msg"][1:]
-    if len(faults) > 1:
+    if len(faults) > 1 and location[:1] != ("keys",):  # there one mistake is told once for each type allowed
         hint += f" ({len(faults) - 1} more fault(s) after this one)"
     return Fault(location, message, hint)
+
+
+def _one_type(part: str | int) -> bool:
+    """Whether it is what pydantic puts into a location for one of the types that a value may have."""
+    return part == "str" or str(part).startswith(("list[", "dict["))
 
 
 def _shown(value: object) -> str:

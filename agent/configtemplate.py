@@ -28,6 +28,27 @@ _MODELS = """\
 # [models.big]
 # source = "Qwen/Qwen3-4B-Instruct-2507"     # a Hugging Face id, a local folder, or an OpenAI-compatible URL
 """
+_KEYS = """\
+# Keys of the screens: a preset (default, vim or prodigy), and any command with a key or a list of keys; a key you give
+# away leaves the command that had it. Key ? lists all commands of a screen; docs/labelling.md and docs/screens.md, too.
+#   [keys]
+#   preset = "vim"
+#   accept = ["y", "space"]
+#   [keys.on.campaign]
+#   label = "enter"
+"""
+_KEYS_REFERENCE = """\
+## `[keys]`
+
+Which key does what. A person's own table, in `keys.toml` of the configuration folder, holds where the project's says
+nothing. The commands are listed in [labelling](labelling.md#keys) and [screens](screens.md#keys).
+
+| key | default | meaning |
+|---|---|---|
+| `preset` | `"default"` | What the labelling screen's keys begin with: `default`, `vim` or `prodigy`. |
+| a command | as in the preset | A key or a list of keys, such as `accept = ["y", "space"]`, `skip = "ctrl+n"`. |
+| `[keys.on.SCREEN]` | as listed | The same for one other screen: `[keys.on.campaign]` and `label = "enter"`. |
+"""
 _EMPTY = "# unset"
 _BARE = r"[A-Za-z0-9_-]+"
 
@@ -48,6 +69,7 @@ def project_toml(name: str) -> str:
     parts.append("\n".join(members) + "\n")
     for section in ("steps", "demonstrations", "passages", "run", "campaign"):
         parts.append(f"[{section}]\n" + _keys(ProjectConfig, section))
+    parts.append(_KEYS)
     return "\n".join(parts)
 
 
@@ -77,6 +99,12 @@ def effective_toml(config: ProjectConfig) -> str:
         parts.append("\n".join([f"[{section}]", *_pairs(data[section])]) + "\n")
     for name, model in data["models"].items():
         parts.append("\n".join([f"[models.{toml_value(name) if '.' in name else name}]", *_pairs(model)]) + "\n")
+    keys = dict(data["keys"])
+    screens = keys.pop("on", {})
+    if keys:
+        parts.append("\n".join(["[keys]", *_pairs(keys)]) + "\n")
+    for name, table in screens.items():
+        parts.append("\n".join([f"[keys.on.{name}]", *_pairs(table)]) + "\n")
     for member in data["members"]:
         parts.append("\n".join(["[[members]]", *_pairs(member)]) + "\n")
     return "\n".join(parts)
@@ -100,6 +128,7 @@ def reference_markdown() -> str:
             default = "required" if field.is_required() else _default(field)
             rows.append(f"| `{key}` | {default} | {_plain(field.description).replace('|', '/')} |")
         parts.append("\n".join(rows) + "\n")
+    parts.append(_KEYS_REFERENCE)
     return "\n".join(parts)
 
 

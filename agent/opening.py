@@ -15,7 +15,7 @@ from agent.config import MemberConfig, ModelConfig, ProjectConfig
 from agent.engines.cache import CachedEngine, MemoryCache, ResponseCache
 from agent.engines.protocol import Engine
 from agent.engines.resilience import Policy, ResilientEngine
-from agent.extraction.confidence import Calibrator
+from agent.extraction.confidence import Calibrator, mode_of, own_file
 from agent.extraction.context import DemonstrationSource
 from agent.extraction.quorum import Quorum
 from agent.models import serve
@@ -276,5 +276,5 @@ def source_over(
 
 
 def _calibrator(config: ProjectConfig) -> Calibrator | None:
-    own = config.chroma_path.parent / CALIBRATION_FILE
+    own = own_file(config.chroma_path.parent, mode_of(config.steps))
     return Calibrator.load(own) if config.steps.calibrate and own.is_file() else None

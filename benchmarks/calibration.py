@@ -8,6 +8,8 @@ have seen is had by taking verdicts away. For each mode, everything cross-fitted
 over sentences: the expected calibration error (10 bins) of the plain vote and of
 the fitted confidence, and strict micro-F1 over thresholds. The last lines
 compare the modes at their best thresholds by a paired bootstrap over sentences.
+A second pass does the same for the quick profile (``--fast``), whose confidence
+is made of the probability with which one member wrote a line.
 """
 
 from __future__ import annotations
@@ -17,15 +19,15 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from agent.extraction.confidence import MODES, SHIPPED, Calibrator, cross_fit, features, fit
+from agent.extraction.confidence import FAST, MODES, SHIPPED, Calibrator, cross_fit, features, fit
 from agent.extraction.decide import flatten
 from agent.extraction.state import Candidate
 from benchmarks.steps import as_under, options_for, run_works
@@ -51,18 +53,50 @@ def f1(rows: np.ndarray) -> float:
     return float(ratio(rows.sum(axis=0), "f1"))
 
 
-def judged(
-    mode: str, sentences: Sentences, gold: Mapping[str, set[Span]], members: int
-) -> tuple[Sentences, Calibrator]:
-    """Candidates with cross-fitted confidence under a mode, and the coefficients fitted on all of them."""
-    under = {name: [as_under(mode, c) for c in one] for name, one in sentences.items()}
-    examples = {name: [(features(c, members), c.span in gold[name]) for c in one] for name, one in under.items()}
-    fitted = cross_fit(examples)
-    confident = {
-        name: [replace(c, confidence=fitted[name].confidence(c, members)) for c in one] for name, one in under.items()
-    }
-    everything = [e for one in examples.values() for e in one]
-    return confident, fit(everything, f"dev of {', '.join(CORPORA)}: {len(everything)} candidates, verify {mode}")
+@dataclass(frozen=True)
+class Pass:
+    """What one pass over the development splits came to, by sentence.
+
+    Attributes:
+        sentences: Candidates with a type.
+        gold: The entities.
+        members: How many answered.
+    """
+
+    sentences: Sentences
+    gold: Mapping[str, set[Span]]
+    members: int
+
+    def judged(self, mode: str) -> tuple[Sentences, Calibrator]:
+        """Candidates with cross-fitted confidence under a mode, and the coefficients fitted on all of them."""
+        under = {name: [as_under(mode, c) for c in one] for name, one in self.sentences.items()}
+        examples = {
+            name: [(features(c, self.members), c.span in self.gold[name]) for c in one] for name, one in under.items()
+        }
+        fitted = cross_fit(examples)
+        confident = {
+            name: [replace(c, confidence=fitted[name].confidence(c, self.members)) for c in one]
+            for name, one in under.items()
+        }
+        everything = [e for one in examples.values() for e in one]
+        said = mode if mode == FAST else f"verify {mode}"
+        return confident, fit(everything, f"dev of {', '.join(CORPORA)}: {len(everything)} candidates, {said}")
+
+
+def passed(data: Path, limit: int, model: str | None, *, fast: bool) -> Pass:
+    """Take the development splits through the default members, everything verified, or through the quick profile."""
+    sentences: Sentences = {}
+    gold: dict[str, set[Span]] = {}
+    members = 0
+    for corpus in CORPORA:
+        way = {"fast": True} if fast else {"verify": "on"}
+        chosen = options_for(data, corpus, split="dev", limit=limit, model=model, **way)
+        works, true, members = asyncio.run(run_works(chosen))
+        for work in works:
+            name = f"{corpus}/{work.passage.document_id}"
+            sentences[name] = [c for c in work.candidates if c.span.label]
+            gold[name] = set(true[work.passage.document_id])
+    return Pass(sentences, gold, members)
 
 
 def main() -> None:
@@ -73,53 +107,54 @@ def main() -> None:
     parser.add_argument("--model", help="URL of a running server to use instead of starting one")
     parser.add_argument("--out", type=Path, help=f"where to write, for example {SHIPPED.name}")
     parser.add_argument("--quick", action="store_true", help="10 sentences a corpus")
+    parser.add_argument(
+        "--only",
+        choices=["default", FAST],
+        help="fit only the default profile or only the quick one; --out keeps what it has of the other",
+    )
     options = parser.parse_args()
     if options.data is None:
         print("calibration: skipped, it needs a folder of corpora (--data or QUORUM_DATA)", file=sys.stderr)
         return
-    sentences: Sentences = {}
-    gold: dict[str, set[Span]] = {}
-    members = 0
-    for corpus in CORPORA:
-        limit = 10 if options.quick else options.limit
-        chosen = options_for(options.data, corpus, split="dev", limit=limit, verify="on", model=options.model)
-        works, true, members = asyncio.run(run_works(chosen))
-        for work in works:
-            name = f"{corpus}/{work.passage.document_id}"
-            sentences[name] = [c for c in work.candidates if c.span.label]
-            gold[name] = set(true[work.passage.document_id])
-    report(sentences, gold, members, options.out)
+    limit = 10 if options.quick else options.limit
+    fitted: dict[str, Calibrator] = {}
+    if options.only != FAST:
+        fitted |= report(passed(options.data, limit, options.model, fast=False), MODES)
+    if options.only != "default":
+        fitted |= report(passed(options.data, limit, options.model, fast=True), (FAST,))
+    for one in fitted.values():
+        print(one)
+    if options.out:
+        known = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
+        table = known | {mode: asdict(one) for mode, one in fitted.items()}
+        options.out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 
-def report(sentences: Sentences, gold: Mapping[str, set[Span]], members: int, out: Path | None) -> None:
-    """Print the figures of every mode, and write the coefficients."""
-    names = sorted(sentences)
-    right = [c.span in gold[name] for name in names for c in sentences[name]]
+def report(found: Pass, modes: Sequence[str]) -> dict[str, Calibrator]:
+    """Print the figures of some modes of a pass; the coefficients of each."""
+    names = sorted(found.sentences)
+    right = [c.span in found.gold[name] for name in names for c in found.sentences[name]]
     print(f"{len(right)} candidates of {len(names)} sentences, {sum(right)} right")
-    plain = [c.probability for name in names for c in sentences[name]]
+    plain = [c.probability for name in names for c in found.sentences[name]]
     print(f"plain vote: expected calibration error {calibration_error(plain, right):.3f}")
     fitted: dict[str, Calibrator] = {}
     best: dict[str, np.ndarray] = {}
-    for mode in MODES:
-        confident, fitted[mode] = judged(mode, sentences, gold, members)
+    for mode in modes:
+        confident, fitted[mode] = found.judged(mode)
         said = [c.confidence for name in names for c in confident[name]]
         by_threshold = {
-            t: np.array([counts([c for c in confident[n] if c.confidence >= t], gold[n]) for n in names])
+            t: np.array([counts([c for c in confident[n] if c.confidence >= t], found.gold[n]) for n in names])
             for t in THRESHOLDS
         }
         top = max(THRESHOLDS, key=lambda t: f1(by_threshold[t]))
         best[mode] = by_threshold[top]
         shown = " ".join(f"{t:g}:{f1(by_threshold[t]):.3f}" for t in THRESHOLDS if t <= 0.7)
-        print(
-            f"verify {mode}: calibration error {calibration_error(said, right):.3f}, best threshold {top:g}; F1 {shown}"
-        )
-    for mode in MODES[1:]:
-        print(f"verify {mode} against off, paired: {compare(best['off'], best[mode], rng=np.random.default_rng(13))}")
-    for mode in MODES:
-        print(fitted[mode])
-    if out:
-        table = {mode: asdict(one) for mode, one in fitted.items()}
-        out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+        title = mode if mode == FAST else f"verify {mode}"
+        print(f"{title}: calibration error {calibration_error(said, right):.3f}, best threshold {top:g}; F1 {shown}")
+    for mode in modes[1:]:
+        difference = compare(best[modes[0]], best[mode], rng=np.random.default_rng(13))
+        print(f"verify {mode} against {modes[0]}, paired: {difference}")
+    return fitted
 
 
 if __name__ == "__main__":

@@ -15,11 +15,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from agent.config import StepsConfig
 from agent.extraction.state import Candidate
 from tools.errors import ConfigError, OutputError
 
 SHIPPED = Path(__file__).with_name("calibration.json")
 MODES = ("off", "selective", "on")
+FAST = "fast"
+"""The mode of a single pass: types as written, with the probability of the line, and nothing verified."""
 _EPSILON = 1e-4
 FEATURES = ("vote", "proposed", "verdict", "asked")
 
@@ -113,14 +116,28 @@ class Calibrator:
         return cls(**numbers, source=str(data["source"]))
 
 
-def shipped(verify: str) -> Calibrator:
+def mode_of(steps: StepsConfig) -> str:
+    """Which fit goes with a choice of steps.
+
+    What a missing verdict says differs between off, selective and on, and the
+    probability of a line is no vote: each mode has a fit of its own.
+    """
+    return FAST if not steps.classify and steps.verify == "off" else steps.verify
+
+
+def shipped(mode: str) -> Calibrator:
     """The coefficients that come with the starter.
 
     Args:
-        verify: The mode of verification they are for: what a missing verdict
-            says differs between off, selective and on, so each was fitted alone.
+        mode: As ``mode_of`` says. Where no fit of it was shipped, votes stay as they are.
     """
-    return Calibrator.read(json.loads(SHIPPED.read_text(encoding="utf-8"))[verify])
+    table = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    return Calibrator.read(table[mode]) if mode in table else Calibrator()
+
+
+def own_file(folder: Path, mode: str) -> Path:
+    """Where a project keeps a fit of its own, in its state folder."""
+    return folder / (f"calibration-{FAST}.json" if mode == FAST else SHIPPED.name)
 
 
 def fit(examples: Sequence[tuple[tuple[float, ...], bool]], source: str) -> Calibrator:

@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agent.config import RunConfig, StepsConfig
+from agent.config import MemberStep, RunConfig, StepsConfig
 from agent.engines.protocol import Accounting
 from agent.extraction.confidence import Calibrator
 from agent.extraction.member import Member, Sheet
@@ -57,3 +57,11 @@ class Context:
     verifier: Member
     rng: random.Random
     accounting: Accounting = field(default_factory=Accounting)
+
+    def taking(self, step: MemberStep) -> tuple[Member, ...]:
+        """The members that take part in a step, in order."""
+        return tuple(member for member in self.members if step in member.steps)
+
+    def quorum_of(self, step: MemberStep) -> int:
+        """How many must answer in a step: the quorum, where so many take part in it, else all that do."""
+        return min(self.run.quorum, len(self.taking(step)))

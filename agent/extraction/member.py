@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.config import MEMBER_STEPS, MemberStep
 from agent.engines import constraints
 from agent.engines.protocol import Constraint, Engine, Request
 from prompts import DemonstrationView, LabelView, Template, render
@@ -53,6 +54,7 @@ class Member:
         demonstrations: How many it is shown.
         prompts: The project's own folder of templates.
         firsts: Label code to the token its engine begins it with, where that is known.
+        steps: What it takes part in: extract, classify, verify.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Member:
     demonstrations: int = 5
     prompts: Path | None = None
     firsts: Mapping[str, str] = field(default_factory=dict)
+    steps: tuple[MemberStep, ...] = MEMBER_STEPS
 
     def extraction(
         self,
@@ -74,6 +77,7 @@ class Member:
         demonstrations: Sequence[DemonstrationView],
         *,
         first: bool = False,
+        weighed: bool = False,
     ) -> Request:
         """The request that lists the mentions of a passage.
 
@@ -83,6 +87,7 @@ class Member:
             context: Left context as shown.
             demonstrations: What to show, most similar last.
             first: Whether this is the pre-extraction.
+            weighed: Whether an answer with types is to come with the probability of what it says.
         """
         template = self.pre_extract if first else self.extract
         typed = template.answer == "typed"
@@ -91,7 +96,9 @@ class Member:
         )
         constraint = constraints.typed_grammar(shown, sheet.codes) if typed else constraints.spans_grammar(shown)
         step = "pre_extract" if first else "extract"
-        return Request(prompt.messages, answer_budget(shown), constraint, 0, f"{step}/{self.name}", stop_loops=True)
+        logprobs = 1 if weighed and typed else 0
+        tag = f"{step}/{self.name}"
+        return Request(prompt.messages, answer_budget(shown), constraint, logprobs, tag, stop_loops=True)
 
     def classification(
         self,

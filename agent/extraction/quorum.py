@@ -10,7 +10,7 @@ from agent.config import ProjectConfig
 from agent.engines.constraints import first_tokens
 from agent.engines.protocol import Accounting, Engine, Usage
 from agent.engines.resilience import ResilientEngine
-from agent.extraction.confidence import Calibrator, shipped
+from agent.extraction.confidence import Calibrator, mode_of, shipped
 from agent.extraction.context import Context, DemonstrationSource
 from agent.extraction.graph import Graph, build_graph
 from agent.extraction.member import Member, Sheet
@@ -62,8 +62,9 @@ class Quorum:
         self.members = tuple(_members(config, engines, self.sheet))
         self.source = source if config.steps.retrieve else None
         self._k = max((m.demonstrations for m in self.members), default=0) if self.source else 0
-        self.calibrator = calibrator or (shipped(config.steps.verify) if config.steps.calibrate else Calibrator())
-        self._verifier = next((m for m in self.members if m.name == config.steps.verifier), self.members[0])
+        self.calibrator = calibrator or (shipped(mode_of(config.steps)) if config.steps.calibrate else Calibrator())
+        verifiers = [m for m in self.members if "verify" in m.steps] or list(self.members)
+        self._verifier = next((m for m in verifiers if m.name == config.steps.verifier), verifiers[0])
         self._owns = tuple(owns)
         self.graph: Graph = build_graph(
             pre_extraction=bool(self.source and self.source.needs_spans and self._k),
@@ -71,7 +72,9 @@ class Quorum:
             classification=config.steps.classify,
             verification=config.steps.verify,
         )
-        if not config.steps.classify and not any(m.extract.answer == "typed" for m in self.members):
+        if not config.steps.classify and not any(
+            m.extract.answer == "typed" for m in self.members if "extract" in m.steps
+        ):
             raise ConfigError("without the classify step no member names types", "give a member the prompt typed.v1")
 
     async def extract(self, passages: Sequence[Passage]) -> BatchResult:
@@ -158,6 +161,7 @@ def _members(config: ProjectConfig, engines: Mapping[str, Engine], sheet: Sheet)
                 demonstrations=config.demonstrations_of(m),
                 prompts=extra,
                 firsts=firsts[m.model],
+                steps=m.steps,
             ),
         )
     return members

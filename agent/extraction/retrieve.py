@@ -18,7 +18,7 @@ async def pre_extract(works: tuple[Work, ...], context: Context) -> tuple[Work, 
     template would give the same answer, so each such pair is asked once.
     A failure here costs nothing: retrieval then goes by the whole sentence.
     """
-    askers = list({(id(m.engine), m.pre_extract.reference): m for m in context.members}.values())
+    askers = list({(id(m.engine), m.pre_extract.reference): m for m in context.taking("extract")}.values())
     questions = [
         Question(m, m.extraction(context.sheet, w.shown, w.context, (), first=True), (i,))
         for i, w in enumerate(works)

@@ -34,6 +34,7 @@ class Candidate:
         span: Where; its label is set once the vote has been taken.
         proposers: Names of the members that wrote it, in member order.
         typed: (member, label) for members whose extract step names types.
+        written: For each of those, the probability with which the member wrote that line; None where it is not known.
         votes: One a member that classified it.
         probability: The vote's share for the label it chose.
         verdict: The verifier's probability of yes; None where not asked.
@@ -43,6 +44,7 @@ class Candidate:
     span: Span
     proposers: tuple[str, ...]
     typed: tuple[tuple[str, str], ...] = ()
+    written: tuple[float | None, ...] = ()
     votes: tuple[Vote, ...] = ()
     probability: float = 0.0
     verdict: float | None = None

@@ -46,7 +46,7 @@ async def verify(
     pending = [(i, j) for i, w in enumerate(works) for j, c in enumerate(w.candidates) if wants_verdict(c, context)]
     if not pending:
         return works, {}
-    others = (member for member in context.members if member.name != context.verifier.name)
+    others = (member for member in context.taking("verify") if member.name != context.verifier.name)
     verdicts: dict[tuple[int, ...], float] = {}
     failures: dict[tuple[int, ...], str] = {}
     gone: dict[str, str] = {}

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agent.config import ProjectConfig
+from agent.config import MEMBER_STEPS, ProjectConfig
 from agent.runs.errors import RunMismatch
 from agent.runs.parts import FRESH_HINT
 from tools.annotation.labels import LabelSet
@@ -72,7 +72,11 @@ def identity(
     dump = config.model_dump(mode="json")
     return {
         "labels": labels.hash,
-        "members": [[m["name"], m["model"], m["extract"], m["classify"], m["weight"]] for m in dump["members"]],
+        "members": [
+            # Steps are named only where they are not all, so that older runs stay the same.
+            [m["name"], m["model"], m["extract"], m["classify"], m["weight"], *_own_steps(m["steps"])]
+            for m in dump["members"]
+        ],
         "prompts": _prompts(config),
         "models": dict(sorted(models.items())),
         "steps": dump["steps"],
@@ -90,6 +94,10 @@ def identity(
     }
 
 
+def _own_steps(steps: list[str]) -> list[list[str]]:
+    return [sorted(steps)] if set(steps) != set(MEMBER_STEPS) else []
+
+
 def _prompts(config: ProjectConfig) -> dict[str, str]:
     from prompts.loader import load
 
@@ -105,12 +113,11 @@ def _prompts(config: ProjectConfig) -> dict[str, str]:
 
 def _calibration(config: ProjectConfig) -> str:
     """A hash of the file that makes probabilities of votes, where one is used."""
-    from agent.extraction.confidence import SHIPPED
+    from agent.extraction.confidence import SHIPPED, mode_of, own_file
 
     if not config.steps.calibrate:
         return ""
-    # The project's own has the name of the shipped one; agent.opening, which says so, imports the whole graph.
-    own = config.chroma_path.parent / SHIPPED.name
+    own = own_file(config.chroma_path.parent, mode_of(config.steps))
     used = own if own.is_file() else SHIPPED
     return hashlib.blake2b(used.read_bytes(), digest_size=16).hexdigest() if used.is_file() else ""
 

@@ -14,7 +14,7 @@ from tests.cli.run import quorum
 def test_prompts_are_listed() -> None:
     status, out, _ = quorum("prompts", "list")
     assert status == 0
-    assert [line.split("\t")[0] for line in out.splitlines()] == [t.reference for t in catalogue()]
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["prompt", *(t.reference for t in catalogue())]
     listed = json.loads(quorum("prompts", "list", "--json")[1])
     assert [entry["hash"] for entry in listed] == [t.hash for t in catalogue()]
 

@@ -135,6 +135,59 @@ def test_import_without_gold_keeps_the_entities_as_they_came(tmp_path: Path, pro
         assert store.document("a").meta["entities"] == RECORDS[0]["entities"]
 
 
+def test_import_without_gold_says_that_annotations_were_not_taken(tmp_path: Path, project: Path) -> None:
+    source = write(tmp_path / "in.jsonl", RECORDS)
+    assert json_of("import", source, "--project", project)["unused"] == 2
+    _, _, err = quorum("import", source, "--project", project)
+    assert "2 documents carried annotations" in err and "--gold takes them as gold" in err
+    assert "carried annotations" not in quorum("import", source, "--project", project, "--gold")[2]
+
+
+def test_import_of_a_folder_lists_what_it_takes_and_what_it_leaves(tmp_path: Path, project: Path) -> None:
+    folder = tmp_path / "texts"
+    (folder / "more").mkdir(parents=True)
+    for name in ("a.txt", "more/b.txt", "c.docx", "notes", ".hidden.txt"):
+        (folder / name).write_text(f"Text of {name}.", encoding="utf-8")
+    write(folder / "d.jsonl", [{"id": "d", "text": "One."}])
+    status, _, err = quorum("import", folder, "--project", project)
+    assert status == 0, err
+    assert "read 3 files: a.txt, d.jsonl, more/b.txt" in err
+    assert "left alone: 2 (1 .docx, 1 no ending): c.docx, notes" in err
+    files = json_of("import", folder, "--project", project)["files"]
+    assert files == {"taken": ["a.txt", "d.jsonl", "more/b.txt"], "left": ["c.docx", "notes"], "taken_more": 0}
+    assert json_of("import", folder / "d.jsonl", "--project", project)["files"] is None
+
+
+def test_import_of_a_folder_without_a_file_names_each_ending_once(tmp_path: Path, project: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    status, _, err = quorum("import", tmp_path / "empty", "--project", project)
+    endings = err.splitlines()[1].split("ending in ")[1].removesuffix(" there").split(", ")
+    assert status == 2 and len(endings) == len(set(endings)) and ".json" in endings
+
+
+def test_status_always_names_a_next_step(tmp_path: Path, project: Path) -> None:
+    def steps() -> str:
+        return " | ".join(json_of("status", "--project", project)["next"])
+
+    assert "quorum import FILE" in steps()
+    json_of("import", write(tmp_path / "in.jsonl", RECORDS), "--project", project)
+    assert "label a first batch, chosen for you: quorum run" in steps() and "quorum label" in steps()
+    json_of("import", write(tmp_path / "in.jsonl", RECORDS), "--project", project, "--gold")
+    assert "label what helps the models most" in steps() and "quorum extract" in steps()
+    with Store.open(project / ".quorum" / "store.db") as store:
+        store.set_gold("a", [Span(0, 4, "person")], "bo")
+        store.set_gold("c", [], "bo")
+    assert "1 document with two opinions: quorum review" in steps()
+    assert "quorum export --output GOLD.jsonl" in steps() and "label what" not in steps()
+
+
+def test_wrong_keys_are_told_by_config_check(project: Path) -> None:
+    with (project / "quorum.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[keys.on.campaign]\nlabl = "x"\n')
+    status, _, err = quorum("config", "check", "--project", project)
+    assert status == 2 and "[keys.on.campaign]: there is no command 'labl'" in err and len(err.splitlines()) == 2
+
+
 def test_import_adds_gold_to_documents_that_are_there(tmp_path: Path, project: Path) -> None:
     source = write(tmp_path / "in.jsonl", RECORDS)
     json_of("import", source, "--project", project)

@@ -41,10 +41,28 @@ def test_defaults_are_three_ways_to_ask_the_starter() -> None:
     assert parse("").model_dump() == config.model_dump()
 
 
-def test_fast_is_the_first_member_alone() -> None:
-    fast = ProjectConfig.default(environment={}).fast()
-    assert [m.name for m in fast.members] == ["list"]
-    assert (fast.run.quorum, fast.steps.verify) == (1, "off")
+def test_fast_is_one_member_in_one_pass() -> None:
+    config = ProjectConfig.default(environment={})
+    fast = config.fast()
+    assert [(m.name, m.extract) for m in fast.members] == [("typed", "typed.v1")]
+    assert (fast.run.quorum, fast.steps.classify, fast.steps.verify) == (1, False, "off")
+    assert (fast.demonstrations.retriever, fast.demonstrations.k) == ("fixed", config.demonstrations.k)
+    assert fast.fast() == fast
+    assert fast.hash != config.hash
+
+
+def test_the_profile_fast_is_what_the_option_does() -> None:
+    path = Path(__file__).parents[2] / "examples" / "profiles" / "fast.toml"
+    written = ProjectConfig.load(path, environment={})
+    assert written.hash == ProjectConfig.default(environment={}).fast().hash
+    assert written.run.quorum == 1
+
+
+def test_fast_without_a_member_that_names_types_is_the_first_with_another_prompt() -> None:
+    fast = ProjectConfig.default(environment={}).with_members(["list", "bare"]).fast()
+    assert [(m.name, m.extract) for m in fast.members] == [("list", "typed.v1")]
+    apart = parse('[[members]]\nname = "a"\nextract = "typed.v1"\nsteps = ["classify"]\n[[members]]\nname = "b"\n')
+    assert [(m.name, m.extract) for m in apart.fast().members] == [("b", "typed.v1")]
 
 
 @pytest.mark.parametrize(
@@ -285,3 +303,17 @@ def test_sections_can_be_given_in_code() -> None:
     assert (config.run.batch, config.steps.verify, config.store_path) == (3, "off", Path("x/.quorum/store.db"))
     with pytest.raises(ConfigError, match="run"):
         ProjectConfig.default(environment={}, run={"batch": 0})
+
+
+def test_keys_in_the_template_and_read_back() -> None:
+    template = project_toml("quorum").splitlines()
+    begin = template.index("#   [keys]")
+    config = parse("\n".join(line.removeprefix("#   ") for line in template[begin:]))
+    assert config.keys["preset"] == "vim" and "on" in config.keys
+    assert parse(effective_toml(config)).keys == config.keys
+
+
+@pytest.mark.parametrize("text", ["[keys]\naccept = 3\n", "[keys.on]\nrun = 3\n", "[keys.on.run]\nopen = 3\n"])
+def test_a_key_that_is_none_is_told_as_one(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"keys\..* is no key"):
+        parse(text)

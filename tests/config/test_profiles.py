@@ -1,7 +1,8 @@
-"""The profiles for GPU machines: all of them but the weights.
+"""The profiles: for GPU machines all of them but the weights; for CPUs how three engines share a small machine.
 
 The models' published configurations stand here; their weights are sparse files
-of the right names, shapes and sizes, which nothing reads.
+of the right names, shapes and sizes, which nothing reads. Three engines that
+really run: ``tests/models/test_three_engines.py``.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from agent.config import ProjectConfig
 from agent.models.devices import Cpu, Gpu
 from agent.models.planning import Planned, plan_on
 from agent.models.registry import ModelRef, resolve
-from agent.models.serverspec import GIB, OVERHEAD, build_command, build_environment, kv_bytes_per_token
+from agent.models.serverspec import CPU_BASE, GIB, OVERHEAD, build_command, build_environment, kv_bytes_per_token
 from agent.models.weights import weight_bytes
 from tools.errors import EngineError
 
 PROFILES = Path(__file__).parents[2] / "examples" / "profiles"
-NAMES = sorted(path.stem for path in PROFILES.glob("*.toml"))
+SMALL = ["steps-over-members", "three-engines"]
+"""For CPUs, with the starter's members."""
+NAMES = sorted(path.stem for path in PROFILES.glob("*.toml") if path.stem not in (*SMALL, "fast"))
 CPU = Cpu("any", 16, (), 64 * GIB, 64 * GIB)
 
 # From the models' config.json on the hub.
@@ -170,6 +173,7 @@ def planned(config: ProjectConfig, gib: float) -> list[Planned]:
 
 def test_there_are_profiles() -> None:
     assert len(NAMES) == 3
+    assert all((PROFILES / f"{name}.toml").is_file() for name in SMALL)
 
 
 @pytest.mark.parametrize("profile", NAMES)
@@ -186,7 +190,7 @@ def test_a_profile_is_a_valid_project_with_three_members(profile: str, tmp_path:
     )
 
 
-@pytest.mark.parametrize("profile", NAMES)
+@pytest.mark.parametrize("profile", NAMES + SMALL)
 def test_the_comment_names_commands_that_exist(profile: str) -> None:
     import re
 
@@ -197,9 +201,9 @@ def test_the_comment_names_commands_that_exist(profile: str) -> None:
     text = (PROFILES / f"{profile}.toml").read_text()
     config = ProjectConfig.parse(text, PROFILES / f"{profile}.toml", environment={})
     lines = [line.lstrip("# ").split("(")[0].split() for line in text.splitlines() if line.startswith("#   quorum ")]
-    assert lines and "Untested with the real weights" in text
+    assert lines and ("Untested with the real weights" in text) == (profile not in SMALL)
     pulled = {line[3] for line in lines if line[1:3] == ["models", "pull"]}
-    assert pulled == {model.source for model in config.models.values()}
+    assert pulled == {model.source.partition(":")[0] for model in config.models.values()}
     [serve] = [line for line in lines if line[1:3] == ["models", "serve"]]
     assert set(serve[3:-2]) == set(config.models) and serve[-2:] == ["--project", "."]
     assert all(line[1] in COMMANDS for line in lines)
@@ -335,3 +339,72 @@ def test_template_options_are_part_of_what_makes_a_run_the_same_only_where_there
         return ProjectConfig.parse(text, tmp_path / "quorum.toml", environment={}).hash
 
     assert hashed("") == hashed("template_options = {}") != hashed("template_options = { enable_thinking = false }")
+
+
+# -- on a CPU -------------------------------------------------------------------------------------------------------
+
+SMOLLM: dict[str, Any] = {
+    "model_type": "llama", "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9,
+    "num_key_value_heads": 3, "head_dim": 64, "vocab_size": 49152, "max_position_embeddings": 8192, "tie_word_embeddings": True,
+}  # fmt: skip
+
+
+def starters(config: ProjectConfig, folder: Path) -> list[ModelRef]:
+    """The members' models as they are on a CPU: a merged checkpoint each."""
+    refs = []
+    for name in config.models:
+        checkpoint(folder / name, SMOLLM, 134_515_008)
+        refs.append(ModelRef(name, "starter", f"starter:{name}", name * 4, 8192, path=folder / name, base=folder))
+    return refs
+
+
+def small_machine(gib: float) -> Cpu:
+    """Two cores; most of the memory is there to be taken."""
+    return Cpu("any", 2, (), int(gib * GIB), int((gib - 0.7) * GIB))
+
+
+@pytest.mark.parametrize("profile", SMALL)
+def test_three_engines_on_two_cores(profile: str, tmp_path: Path) -> None:
+    config = project(profile, tmp_path / "p")
+    assert [model.source for model in config.models.values()] == [
+        "starter:everyday",
+        "starter:science",
+        "starter:broad",
+    ]
+    refs = starters(config, tmp_path)
+    servers = plan_on(refs, "vllm-cpu", "", (), small_machine(16))
+    assert sorted(ref.name for _, served in servers for ref in served) == ["broad", "everyday", "science"]
+    for spec, _ in servers:
+        environment = build_environment(spec, {})
+        # One thread each: three that pin themselves to both cores would wait for one another.
+        assert environment["OMP_NUM_THREADS"] == "1" and environment["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
+        assert environment["VLLM_CPU_KVCACHE_SPACE"] == str(spec.kv_gib)
+        # Room for 64 passages, a batch, with 512 tokens of prompt each, at least.
+        assert spec.kv_gib * GIB >= 64 * 512 * kv_bytes_per_token(SMOLLM)
+        assert "--enable-lora" not in build_command(spec, 8000)
+    together = sum(weight_bytes(spec.path) + CPU_BASE + spec.kv_gib * GIB for spec, _ in servers)
+    assert together <= 0.8 * small_machine(16).available
+    # One that runs already is counted in.
+    [(later, _)] = plan_on(refs[:1], "vllm-cpu", "", (), small_machine(16), beside=1)
+    assert later.threads == 1
+    [(alone, _)] = plan_on(refs[:1], "vllm-cpu", "", (), small_machine(16))
+    assert alone.threads == 2
+
+
+def test_three_engines_do_not_fit_where_one_does(tmp_path: Path) -> None:
+    config = project("three-engines", tmp_path / "p")
+    refs = starters(config, tmp_path)
+    with pytest.raises(EngineError, match=r"3 model\(s\) need 9\.\d GiB of memory, 7\.3 GiB are available") as caught:
+        plan_on(refs, "vllm-cpu", "", (), small_machine(8))
+    assert "fewer or smaller models" in caught.value.hint
+    [(one, _)] = plan_on(refs[:1], "vllm-cpu", "", (), small_machine(8))
+    assert one.kv_gib == 2
+
+
+def test_steps_are_spread_as_the_profile_says() -> None:
+    config = ProjectConfig.load(PROFILES / "steps-over-members.toml", environment={})
+    takes = {step: [m.name for m in config.members if step in m.steps] for step in ("extract", "classify", "verify")}
+    assert takes == {"extract": ["everyday", "science"], "classify": ["broad"], "verify": ["broad"]}
+    assert config.steps.verifier == "broad"
+    others = ProjectConfig.load(PROFILES / "three-engines.toml", environment={})
+    assert all(set(m.steps) == set(takes) for m in others.members)

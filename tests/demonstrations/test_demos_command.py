@@ -67,7 +67,7 @@ def test_rebuild_list_and_search(quorum: Callable[..., tuple[int, Any, str]], pr
     text = "Commerzbank will leave Munich next spring."
     status, found, _ = quorum("search", text, "-k", "2", "--json")
     assert status == 0
-    assert set(found) == {"span", "sentence", "bm25", "random"}
+    assert set(found) == {"span", "sentence", "bm25", "random", "fixed"}
     assert found["span"][0]["id"] == found["sentence"][0]["id"] == "two#0"
     assert found["span"][0]["by"] == "span"
     assert all(len(row) == 2 for row in found.values())
@@ -86,7 +86,7 @@ def test_text_for_people_is_safe_for_terminals(quorum: Callable[..., tuple[int, 
     status, out, _ = quorum("search", "Loss of cells", "-r", "bm25", "-r", "span")
     assert status == 0
     assert "\x1b" not in out
-    assert {line.split("\t")[0] for line in out.splitlines()} == {"bm25", "span"}
+    assert {line.split("\t")[0] for line in out.splitlines()} == {"retriever", "bm25", "span"}
 
 
 def test_what_a_person_did_wrong_is_one_line(quorum: Callable[..., tuple[int, Any, str]], project: Path) -> None:

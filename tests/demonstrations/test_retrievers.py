@@ -42,7 +42,7 @@ def span_sim(embedder: Any, index: DemonstrationIndex, query: Query, item: Demon
 
 def test_names_and_unknown_ones(opened: Open, hashed: Any) -> None:
     index = opened(hashed)
-    assert NAMES == ["bm25", "random", "sentence", "span"]
+    assert NAMES == ["bm25", "fixed", "random", "sentence", "span"]
     with pytest.raises(ConfigError, match="no retriever 'best'"):
         retriever("best", index)
 
@@ -199,14 +199,14 @@ def test_one_call_of_chroma_serves_a_batch(
         monkeypatch.setattr(generation, attribute, Counting(real, attribute))
     queries = [asked(item) for item in pool(400, seed=9) if item.spans][:64]
     chooser = retriever(name, index)
-    chooser.retrieve(queries[:1], 5, rng=random.Random(0))  # bm25 and random read the keys once
+    chooser.retrieve(queries[:1], 5, rng=random.Random(0))  # bm25, random and fixed read the keys once
     calls.clear()
     index._cache.clear()
     before = hashed.calls
     found = chooser.retrieve(queries, 5, rng=random.Random(0))
     assert len(found) == 64
     assert all(len(row) == 5 for row in found)
-    expected = {"span": ["query mentions"], "sentence": ["query sentences"], "bm25": [], "random": []}
+    expected = {"span": ["query mentions"], "sentence": ["query sentences"], "bm25": [], "random": [], "fixed": []}
     assert [call for call in calls if call.startswith("query")] == expected[name]
     assert len([call for call in calls if call.startswith("get")]) <= 3
     assert hashed.calls - before <= 1

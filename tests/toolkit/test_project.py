@@ -98,7 +98,7 @@ def test_annotate_texts_opens_the_projects_quorum_also_inside_a_running_loop(
     for result in results:
         [one] = result["results"]
         assert [(e["text"], e["label"], e["start"]) for e in one["entities"]] == [("Bari", "location", 3)]
-        assert one["outcome"] == "ok" and set(one["entities"][0]["votes"]) == {"list", "typed", "bare"}
+        assert one["outcome"] == "ok" and set(one["entities"][0]["votes"]) == {"list"}
 
 
 def test_blocking_carries_results_and_errors_out_of_a_running_loop() -> None:

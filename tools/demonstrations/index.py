@@ -25,6 +25,7 @@ from tools.demonstrations.embedder import Embedder, Vectors
 from tools.demonstrations.folder import REBUILD_HINT, IndexFolder
 from tools.demonstrations.generation import WORDS, Generation
 from tools.demonstrations.model import Demonstration, may_demonstrate
+from tools.demonstrations.reading import hits_of, stored_vectors
 from tools.demonstrations.records import Added, Hit, Verification, content_digest
 from tools.demonstrations.weights import WordStatistics
 from tools.errors import DemonstrationIndexError
@@ -258,12 +259,12 @@ class DemonstrationIndex:
             n: How many for each; fewer come back if there are fewer.
         """
         with self._lock, _told():
-            return _hits(self._generation.sentences, vectors, n, owners=False)
+            return hits_of(self._generation.sentences, vectors, n, owners=False)
 
     def near_mentions(self, vectors: Vectors, n: int) -> list[list[Hit]]:
         """The nearest distinct mention texts of each vector, with the demonstrations that hold them."""
         with self._lock, _told():
-            return _hits(self._generation.mentions, vectors, n, owners=True)
+            return hits_of(self._generation.mentions, vectors, n, owners=True)
 
     def demonstrations(self, keys: Iterable[str]) -> dict[str, Demonstration]:
         """Those of the keys that are there, in one read of what is not cached."""
@@ -298,16 +299,18 @@ class DemonstrationIndex:
 
         One that is not stored (a change was interrupted) is embedded again.
         """
-        place = {codec.key_of(text): i for i, text in enumerate(texts)}
-        vectors = np.zeros((len(texts), self.embedder.dimensions), dtype=np.float32)
         with self._lock, _told():
-            found = self._generation.mentions.get(ids=list(place), include=["embeddings"]) if place else {"ids": []}
-            if found["ids"]:
-                vectors[[place.pop(key) for key in found["ids"]]] = found["embeddings"]
-        lost = list(place.values())
+            vectors, lost = stored_vectors(
+                self._generation.mentions, [codec.key_of(text) for text in texts], self.embedder.dimensions
+            )
         if lost:
             vectors[lost] = self.embedder.encode([texts[i] for i in lost])
         return vectors
+
+    def sentence_vectors(self, keys: Sequence[str]) -> Vectors:
+        """The stored vectors of demonstrations by key, shape (len(keys), dimensions); zeros for one that is gone."""
+        with self._lock, _told():
+            return stored_vectors(self._generation.sentences, keys, self.embedder.dimensions)[0]
 
     def verify(self, expected: Iterable[Demonstration]) -> Verification:
         """Compare the index with what the store says it should hold.
@@ -352,22 +355,6 @@ def _client(folder: Path) -> Any:
     from chromadb.config import Settings
 
     return chromadb.PersistentClient(str(folder), settings=Settings(anonymized_telemetry=False))
-
-
-def _hits(collection: Any, vectors: Vectors, n: int, *, owners: bool) -> list[list[Hit]]:
-    size = min(n, collection.count())
-    if not len(vectors) or size < 1:
-        return [[] for _ in vectors]
-    include = ["distances", "metadatas"] if owners else ["distances"]
-    found = collection.query(query_embeddings=vectors, n_results=size, include=include)
-    metadatas = found["metadatas"] if owners else [[None] * len(row) for row in found["ids"]]
-    return [
-        [
-            Hit(key, 1.0 - float(distance), codec.owners_of(metadata) if owners else ())
-            for key, distance, metadata in zip(ids, distances, row, strict=True)
-        ]
-        for ids, distances, row in zip(found["ids"], found["distances"], metadatas, strict=True)
-    ]
 
 
 @contextlib.contextmanager

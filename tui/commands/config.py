@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tui.commands.common import HERE, JsonOption, ProjectOption, load_project, note, print_json
+from tui.commands.common import (
+    HERE,
+    JsonOption,
+    ProjectOption,
+    check_theme,
+    key_table,
+    load_project,
+    need_terminal,
+    note,
+    print_json,
+    run_screen,
+)
 
 app = typer.Typer(no_args_is_help=True, help="The project file: check it, show what holds, print its JSON Schema.")
 
@@ -30,12 +40,13 @@ def check(
     ] = False,
     theme: Annotated[str, typer.Option("--theme", help="Colours: standard, light or contrast.")] = "standard",
 ) -> None:
-    """Check quorum.toml, the label file and the prompts; the first error is told with its line."""
+    """Check quorum.toml, the label file, the keys and the prompts; the first error is told with its line."""
     if screen:
         _show(project, theme)
         return
     config = load_project(project)
     labels = config.label_set()
+    key_table(config)
     members = [member.name for member in config.members]
     if as_json:
         print_json({"ok": True, "hash": config.hash, "members": members, "labels": list(labels.names)})
@@ -61,20 +72,22 @@ def show(
 
 
 def _show(project: Path, theme: str) -> None:
-    from tools.errors import ConfigError, InputError
-    from tui.theme import PALETTES
+    from tools.errors import ConfigError
 
-    if theme not in PALETTES:
-        raise InputError(f"there is no theme {theme!r}", f"one of {', '.join(PALETTES)}")
+    check_theme(theme)
     if not project.is_dir():
         raise ConfigError(f"{project}: no such folder", f"make a project with: quorum init {project}")
-    if not sys.stdin.isatty() or not sys.stderr.isatty():  # Textual draws on stderr
-        raise InputError("this screen needs a terminal", "leave --screen out; quorum doctor looks at the machine")
-    from tui.app import QuorumApp
+    need_terminal("this screen", "leave --screen out; quorum doctor looks at the machine")
     from tui.screens.settings import SettingsScreen
 
-    app = QuorumApp(theme)
-    app.first = lambda: SettingsScreen(project)
-    status = app.run()
-    if status or app.return_code:
-        raise typer.Exit(app.return_code or status or 0)
+    run_screen(lambda: SettingsScreen(project), theme, _keys(project))
+
+
+def _keys(project: Path) -> dict[str, Any]:
+    """The keys that hold; the default ones where they, or the file, are wrong: the screen says what is."""
+    from tools.errors import QuorumError
+
+    try:
+        return key_table(load_project(project))
+    except QuorumError:
+        return {}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tui.commands.common import JsonOption, note, print_json, print_table, printable
+from tui.commands.extract import FAST_NOTE
 
 if TYPE_CHECKING:
     from agent.config import ProjectConfig
@@ -34,7 +35,7 @@ def demo(
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where to write.", show_default="out/demo-SET")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Extract again.")] = False,
-    fast: Annotated[bool, typer.Option("--fast", help="One member, nothing verified: quick and less sure.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="One member, one pass: much quicker, and worse.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Try it: extract a sample corpus with the starter model and show what came out.
@@ -59,7 +60,9 @@ def demo(
     config = ProjectConfig.default()
     # Small parts, so that the bar moves soon.
     config = config.model_copy(update={"run": config.run.model_copy(update={"batch": BATCH})})
-    config = config.fast() if fast else config
+    if fast:
+        config = config.fast()
+        note(FAST_NOTE)
     output = folder / "predictions.jsonl"
     source = _joined(example, folder / "input.jsonl")
     pull(progress=note)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from agent.runs.summary import RunSummary
     from tools.annotation.labels import LabelSet
 
+FAST_NOTE = "--fast: one member, one pass, the same demonstrations for every passage; quality is traded for speed"
+
 
 def extract(
     source: Annotated[
@@ -43,7 +45,7 @@ def extract(
         typer.Option("--project", "-p", metavar="DIR", help="Use a project's settings, gold and store."),
     ] = None,
     members: Annotated[str, typer.Option("--members", metavar="a,b", help="Only these members.")] = "",
-    fast: Annotated[bool, typer.Option("--fast", help="One member, nothing verified: quick and less sure.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="One member, one pass: much quicker, and worse.")] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="The most documents to read.")] = None,
     shard: Annotated[
         str, typer.Option("--shard", metavar="i/n", help="Only the i-th of n shares of the documents, i from 1 to n.")
@@ -74,6 +76,8 @@ def extract(
         raise InputError("--output - and --json both want stdout", "write to a file, or leave --json out")
     reading = Reading(lines, text_column, id_column, limit, parse_shard(shard) if shard else None, skip_bad)
     config, label_set = settings(project, labels, members, fast=fast)
+    if fast:
+        note(FAST_NOTE)
     with ExitStack() as stack:
         target = None if to_stdout else Path(output)
         if project is not None:

@@ -26,6 +26,7 @@ from tui.commands.common import (
 
 if TYPE_CHECKING:
     from agent.campaign.driver import Status
+    from agent.config import ProjectConfig
     from tools.store import Round
 
 
@@ -54,6 +55,13 @@ def run(
     ] = None,
     min_gain: Annotated[
         float | None, typer.Option("--min-gain", help="Stop when another batch should add less F1 than this.")
+    ] = None,
+    whole: Annotated[
+        bool | None, typer.Option("--whole/--passages", help="Ask for long documents whole, or passage by passage.")
+    ] = None,
+    per_second: Annotated[
+        bool | None,
+        typer.Option("--per-second/--per-item", help="Prefer what gains most a second, by your own timing."),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Where chance begins.")] = None,
     fresh: Annotated[
@@ -88,6 +96,8 @@ def run(
             overlap=overlap,
             target_f1=target_f1,
             min_gain=min_gain,
+            longest=_longest(config, whole),
+            cost_aware=per_second,
             seed=seed,
         )
         simulated = None
@@ -128,6 +138,13 @@ def _stoppable() -> Iterator[None]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def _longest(config: ProjectConfig, whole: bool | None) -> int | None:
+    """From where documents are cut: what was asked for, else nothing said."""
+    from tools.selection.items import LONGEST
+
+    return None if whole is None else 0 if whole else config.campaign.longest or LONGEST
 
 
 def _strategy(name: str | None) -> str | None:

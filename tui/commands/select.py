@@ -191,9 +191,7 @@ def _timing(store: Store, told: list[str]) -> TimingModel:
     campaign = store.campaign()
     visits = store.visits(campaign.id) if campaign is not None else []
     model = TimingModel.fit(
-        Timing(len(store.document(visit.document_id).text), 0, visit.seconds)
-        for visit in visits
-        if visit.seconds is not None and not visit.skipped
+        Timing(visit.chars, 0, visit.seconds) for visit in visits if visit.seconds is not None and not visit.skipped
     )
     told.append(
         f"seconds are learned from {counted(model.records, 'timing')}"
