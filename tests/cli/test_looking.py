@@ -74,7 +74,8 @@ def test_a_projects_own_prompts_count(tmp_path: Path) -> None:
 
 
 def test_graph_follows_the_steps(tmp_path: Path) -> None:
-    status, out, err = quorum("graph")
+    (tmp_path / "quorum.toml").write_text('[steps]\nverify = "selective"\n', encoding="utf-8")
+    status, out, err = quorum("graph", "--project", tmp_path)
     assert status == 0, err
     for step in ("pre_extract", "retrieve", "extract", "classify", "verify", "decide"):
         assert f"{step}({step})" in out

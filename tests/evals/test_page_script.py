@@ -46,7 +46,8 @@ def test_the_pages_filter_is_the_viewers_for_every_choice(made: Made) -> None:
     words = ("", "doc-1", "DOC-2", "tram", "praised", "nowhere")
     checked = nonempty = 0
     for number, cell in enumerate(data["cells"]):
-        if cell["run"] != made.bad.header.run:
+        # By letter: two runs of one second in two folders share their id.
+        if not cell["name"].startswith("B: "):
             continue
         name = cell["name"].removeprefix("B: ").replace(", ", " ")
         good, bad = (next(c for c in run.cells if c.header.name == f"own {name}") for run in (made.good, made.bad))

@@ -37,7 +37,7 @@ def test_smoke_through_vllm(vllm_server: str, tmp_path: Path) -> None:
         for candidate in document.candidates:
             start, end, label = candidate.span
             assert document.text[start:end].strip() == document.text[start:end] and label
-            assert {vote.member for vote in candidate.votes} == {"list", "typed", "bare"}
+            assert "list" in {vote.member for vote in candidate.votes} <= {"list", "typed"}
     cells = {cell.header.kind: cell.end.figures for cell in run.cells}
     assert 0 < cells["oracle_extract"]["recall"] <= 1 and 0 < cells["oracle_classify"]["accuracy"] <= 1
     assert cells["oracle_verify"]["support"] > 10

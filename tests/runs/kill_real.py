@@ -165,7 +165,10 @@ def kill_until_done(
             process.kill()
         now = recorded(folder, output)
         assert now >= known, f"{known} parts were recorded, {now} are left"
-        assert not output.exists(), "an unfinished run has written its output"
+        if output.exists():
+            # Killed between its last act and its end: then all of it must be there.
+            assert len(records(output)) == len(records(source)), "an unfinished run has written its output"
+            break
         known = now
         moments.append(time.monotonic() - began)
         parts.append(now)

@@ -9,7 +9,7 @@ RECIPE = Recipe(
     tilted([name for name in SHARES if name not in EVERYDAY], 4.0),
     DENSE,
     steps=200,
-    learning_rate=4e-4,
+    learning_rate=2.5e-4,
     seed=23,
 )
 
