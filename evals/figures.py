@@ -154,7 +154,7 @@ def extraction_figures(documents: Sequence[OracleDocument], members: Sequence[st
 
 
 def typing_figures(documents: Sequence[OracleDocument], members: Sequence[str]) -> dict[str, float]:
-    """Accuracy on gold spans, of the vote and of each member; how often it was "none"."""
+    """Accuracy on gold spans, of the vote and of each member that types; how often it was "none"."""
     vote = [item for item in _items(documents) if not item.members]
     figures = {
         "accuracy": _share(item.answer == item.truth for item in vote),
@@ -163,6 +163,8 @@ def typing_figures(documents: Sequence[OracleDocument], members: Sequence[str]) 
     }
     for name in members:
         own = [item for item in _items(documents) if item.members == (name,)]
+        if not own:
+            continue  # it takes no part in typing
         figures[f"accuracy/{name}"] = _share(item.answer == item.truth for item in own)
     for label in sorted({item.truth for item in vote}):
         figures[f"accuracy_of/{label}"] = _share(item.answer == label for item in vote if item.truth == label)

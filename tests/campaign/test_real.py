@@ -43,7 +43,7 @@ def test_a_campaign_with_the_starter(tmp_path: Path, vllm_server: str) -> None:
         assert shown and not {one.split("#")[0] for one in shown} & store.audit_documents()
         names = agreement(store, resamples=100).annotators
         # The third member proposes spans and names no types.
-            assert {"oracle", QUORUM, "model:list"} <= set(names) <= {"oracle", QUORUM, "model:list", "model:typed"}
+        assert {"oracle", QUORUM, "model:list"} <= set(names) <= {"oracle", QUORUM, "model:list", "model:typed"}
         assert not [finding for finding in fsck(store) if finding.severity == "error"]
     shutil.rmtree(config.chroma_path)
     more = settings_of(config, budget=8, batch=2, audit=0.34, uncertainty_pool=0, suggest=False)

@@ -12,6 +12,7 @@ from tests.models.checkpoints import tiny_adapter
 from tools.errors import InputError
 from tools.finetuning.cards import HELD_OUT, main, read_facts, read_figures, read_licences, trained_on, write_card
 from tools.finetuning.corpora import LABEL_SETS
+from tools.finetuning.recipes.science import RECIPE
 from tools.finetuning.recipes.starter import SHARES, TRUNK, keeps
 
 FACTS = """
@@ -176,7 +177,7 @@ def test_what_the_recipe_says_need_not_be_said_again(folder: Path) -> None:
     trunk = {name: share / sum(SHARES.values()) for name, share in SHARES.items()}
     assert shares["bc5cdr"] > trunk["bc5cdr"] and shares["wikigold"] < trunk["wikigold"]
     assert facts.command.startswith("python -m tools.finetuning.recipes.science --data DIR ")
-    assert facts.steps == sum(part.steps for part in TRUNK) + 200 and "seed 23" in facts.recipe
+    assert facts.steps == sum(part.steps for part in TRUNK) + RECIPE.steps and "seed 23" in facts.recipe
     assert trained_on(folder, "science") == facts.corpora and trained_on(folder, "starter-v1") == {}
 
 

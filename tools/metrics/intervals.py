@@ -65,7 +65,7 @@ def ratio(counts: Floats, statistic: Statistic) -> Floats:
     tp, fp, fn = counts[..., 0], counts[..., 1], counts[..., 2]
     numerator = 2 * tp if statistic == "f1" else tp
     denominator = {"f1": 2 * tp + fp + fn, "precision": tp + fp, "recall": tp + fn}[statistic]
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
+    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)
 
 
 def figure_of(statistic: Statistic, first: int = 0) -> Figure:

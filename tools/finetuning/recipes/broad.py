@@ -13,7 +13,7 @@ RECIPE = Recipe(
     "broad",
     SHARES,
     replace(DENSE, rename=0.5, bare=0.35, drop_types=0.5, no_demonstrations=0.45),
-    steps=200,
+    steps=62,
     learning_rate=4e-4,
     seed=21,
 )

@@ -8,7 +8,7 @@ RECIPE = Recipe(
     "science",
     tilted([name for name in SHARES if name not in EVERYDAY], 4.0),
     DENSE,
-    steps=200,
+    steps=55,
     learning_rate=2.5e-4,
     seed=23,
 )

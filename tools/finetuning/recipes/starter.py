@@ -238,7 +238,7 @@ def make(recipe: Recipe, corpora: Corpora, base: Path, out: Path, *, init: Path 
 
 TRUNK = (
     Recipe("first", SHARES, BASIC, steps=250, learning_rate=8e-4, seed=13),
-    Recipe("trunk", SHARES, DENSE, steps=900, learning_rate=6e-4, seed=14),
+    Recipe("trunk", SHARES, DENSE, steps=560, learning_rate=6e-4, seed=14),
 )
 """The trunk in its two parts: records of their own, then dense ones."""
 
