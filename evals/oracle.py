@@ -54,7 +54,7 @@ async def ask_oracles(
         trace = Trace()
         context = quorum.context([work.passage for work in works])
         context.accounting = trace
-        # Every member and the verifier are to answer, whatever the suite's settings say.
+        # The verifier is to answer whatever the suite's settings say; members answer in the steps they take part in.
         context.steps = context.steps.model_copy(update={"verify": "on"})
         if step == "classify":
             given = tuple(

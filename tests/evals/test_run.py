@@ -10,8 +10,10 @@ import pytest
 from agent.engines.protocol import Request
 from agent.engines.scripted import Fault, FaultRule
 from evals.errors import ContaminationError, EvalDataError, EvalLogError
+from evals.figures import typing_figures
 from evals.finished import find_run, finished, logs, runs
 from evals.log import LogWriter, blocks, read_run
+from evals.records import OracleDocument, OracleItem
 from evals.run import Stopped
 from evals.suite import load_suite
 from tests.evals.script import (
@@ -170,6 +172,13 @@ def test_other_gold_makes_another_cell(suite: Path, tmp_path: Path) -> None:
         measure(suite, tmp_path / "into")
     frozen(suite)
     assert measure(suite, tmp_path / "into").shared == 0
+
+
+def test_a_member_that_types_nothing_has_no_accuracy() -> None:
+    asked = OracleItem((0, 3, ""), "gold", "city", "city")
+    document = OracleDocument("d", (asked, replace(asked, members=("a",), answer="river")))
+    found = typing_figures([document], ["a", "b"])
+    assert (found["accuracy"], found["accuracy/a"]) == (1.0, 0.0) and "accuracy/b" not in found
 
 
 def test_oracle_cells_score_steps_alone(tmp_path: Path) -> None:
