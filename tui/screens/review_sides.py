@@ -130,11 +130,13 @@ class ReviewSides(LookScreen):
             return
         self.set_class(self.size.height >= _TALL, "tall")
         self.set_class(self.size.width >= _WIDE, "wide")
-        left = len(mix.undecided)
+        left, kept = len(mix.undecided), len(mix.decision)
+        # Below stand only spans that differ: without this an empty list looks broken.
+        agreed = "all agree; " if not self._numbers and self.only_differences else ""
         said = (
             f"next: {left} of {len(mix.choices)} spans wait for a decision"
             if left
-            else f"next: {self.key('record')} records {len(mix.decision)} spans with your reason"
+            else f"{agreed}next: {self.key('record')} records {kept} span{'s' * (kept != 1)} with your reason"
         )
         self.head(f"{document.id}  {self.place + 1} of {len(self.order)}  reviewer {self.reviewer}", said)
         self._paint_sides(document)
