@@ -35,7 +35,7 @@ from agent.models.registry import resolve
 from agent.models.shipped import FILE, PREFIX, adapters_folder, blended
 from benchmarks.resume import Parts, servers, write_json
 from benchmarks.steps import Gold, as_json, options_for, run_quorum, stages
-from tools.finetuning.cards import trained_on
+from tools.finetuning.cardfacts import trained_on
 from tools.finetuning.corpora import read_gold
 from tools.metrics import Resamples, calibration, score
 

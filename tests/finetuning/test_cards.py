@@ -10,7 +10,8 @@ import pytest
 
 from tests.models.checkpoints import tiny_adapter
 from tools.errors import InputError
-from tools.finetuning.cards import HELD_OUT, main, read_facts, read_figures, read_licences, trained_on, write_card
+from tools.finetuning.cardfacts import HELD_OUT, read_facts, read_figures, read_licences, trained_on
+from tools.finetuning.cards import main, write_card
 from tools.finetuning.corpora import LABEL_SETS
 from tools.finetuning.recipes.science import RECIPE
 from tools.finetuning.recipes.starter import SHARES, TRUNK, keeps

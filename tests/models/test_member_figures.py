@@ -15,7 +15,7 @@ from benchmarks.member_card import is_flat, pass_options, reliability, trained_c
 from benchmarks.member_card import parser as card_parser
 from benchmarks.resume import Parts
 from tests.models.checkpoints import tiny_adapter
-from tools.finetuning.cards import Figures
+from tools.finetuning.cardfacts import Figures
 from tools.finetuning.recipes.starter import SHARES
 
 

@@ -73,6 +73,7 @@ class Recipe:
         learning_rate: Its highest.
         seed: Of everything drawn.
         warmup: Share of the training that warms up.
+        first: The part before it, with a schedule of its own.
     """
 
     name: str
@@ -82,6 +83,12 @@ class Recipe:
     learning_rate: float
     seed: int
     warmup: float = 0.04
+    first: Recipe | None = None
+
+    @property
+    def parts(self) -> tuple[Recipe, ...]:
+        """What is trained one after the other, this one last."""
+        return (*(self.first.parts if self.first else ()), self)
 
 
 BASIC = Mix()
@@ -260,7 +267,7 @@ def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
 
     corpora = Corpora(options.data, AutoTokenizer.from_pretrained(options.base))
     adapter = options.trunk
-    for part in (*(TRUNK if adapter is None else ()), recipe):
+    for part in (*(TRUNK if adapter is None else ()), *recipe.parts):
         adapter = make(part, corpora, options.base, options.out / part.name, init=adapter, minutes=options.minutes)
     if options.ship:
         ship(adapter, options.ship, "starter-base")
