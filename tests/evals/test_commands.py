@@ -29,7 +29,7 @@ def test_suites_are_listed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     assert status == 0 and "smoke\tnews\t" in out and "quorum eval list SUITE" in err
     status, out, _ = told(capsys, "list", "--json", "--into", str(tmp_path))
     rows = {row["suite"]: row for row in json.loads(out)}
-    assert set(rows) == {"allabel", "el4ner", "finetune", "languages", "prompts", "smoke"}
+    assert set(rows) == {"allabel", "el4ner", "finetune", "languages", "members", "prompts", "smoke"}
     assert rows["smoke"]["documents"] == 40 and rows["el4ner"]["documents"] == 3000
 
 

@@ -180,7 +180,7 @@ def test_what_ships_loads_and_is_frozen(name: str) -> None:
 
 
 def test_shipped_suites_are_those_that_were_promised() -> None:
-    assert SHIPPED == ["allabel", "el4ner", "finetune", "languages", "prompts", "smoke"]
+    assert SHIPPED == ["allabel", "el4ner", "finetune", "languages", "members", "prompts", "smoke"]
     axes = {json.dumps(dict(cell.settings), sort_keys=True) for cell in expand(load_suite("allabel"))}
     assert (
         len(axes) == 36 and len(load_suite("allabel").suite.seeds) >= 5 and len(load_suite("allabel").suite.data) >= 5
