@@ -9,13 +9,15 @@ from dataclasses import replace
 
 from tools.finetuning.recipes.starter import DENSE, SHARES, Recipe, main
 
+MIX = replace(DENSE, rename=0.5, bare=0.35, drop_types=0.5, no_demonstrations=0.45)
 RECIPE = Recipe(
     "broad",
     SHARES,
-    replace(DENSE, rename=0.5, bare=0.35, drop_types=0.5, no_demonstrations=0.45),
-    steps=62,
-    learning_rate=4e-4,
-    seed=21,
+    MIX,
+    steps=200,
+    learning_rate=3e-4,
+    seed=31,
+    first=Recipe("broad_first", SHARES, MIX, steps=296, learning_rate=4e-4, seed=21),
 )
 
 if __name__ == "__main__":

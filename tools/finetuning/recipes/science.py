@@ -8,8 +8,8 @@ RECIPE = Recipe(
     "science",
     tilted([name for name in SHARES if name not in EVERYDAY], 4.0),
     DENSE,
-    steps=55,
-    learning_rate=2.5e-4,
+    steps=277,
+    learning_rate=4e-4,
     seed=23,
 )
 
