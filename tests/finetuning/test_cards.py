@@ -13,6 +13,7 @@ from tools.errors import InputError
 from tools.finetuning.cardfacts import HELD_OUT, read_facts, read_figures, read_licences, trained_on
 from tools.finetuning.cards import main, write_card
 from tools.finetuning.corpora import LABEL_SETS
+from tools.finetuning.recipes.broad import RECIPE as BROAD
 from tools.finetuning.recipes.science import RECIPE
 from tools.finetuning.recipes.starter import SHARES, TRUNK, keeps
 
@@ -180,6 +181,15 @@ def test_what_the_recipe_says_need_not_be_said_again(folder: Path) -> None:
     assert facts.command.startswith("python -m tools.finetuning.recipes.science --data DIR ")
     assert facts.steps == sum(part.steps for part in TRUNK) + RECIPE.steps and "seed 23" in facts.recipe
     assert trained_on(folder, "science") == facts.corpora and trained_on(folder, "starter-v1") == {}
+
+
+def test_a_recipe_in_parts_counts_the_steps_of_each(folder: Path) -> None:
+    (folder / "members.toml").write_text('[members.broad]\nsummary = "s"\ntokens = 7\nminutes = 2.5\n')
+    parts = BROAD.parts
+    assert [part.name for part in parts] == ["broad_first", "broad"] and parts[-1] is BROAD
+    facts = read_facts(folder, "broad")
+    assert facts.steps == sum(part.steps for part in (*TRUNK, *parts))
+    assert "0.0004 then 0.0003 with warm-up" in facts.recipe and "seed 21 and 31" in facts.recipe
 
 
 def test_what_ships_was_trained_on_what_may_ship() -> None:
