@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from agent.config import ProjectConfig
 from agent.engines.cache import ResponseCache
 from agent.engines.protocol import Engine
 from agent.runs.progress import Observer
+
+if TYPE_CHECKING:
+    from agent.models.serve import Death
 
 
 class Models(Protocol):
@@ -34,6 +37,7 @@ class OwnModels:
 
     def __init__(self, at: str | None = None) -> None:
         self._at = at
+        self.deaths: list[Death] = []
 
     def revisions(self, config: ProjectConfig) -> dict[str, str]:
         """Revision of the weights and the kind of engine; the same weights answer a little differently elsewhere."""
@@ -52,12 +56,14 @@ class OwnModels:
         """Start, or find running, what is needed."""
         from agent.opening import open_engines
 
+        def died(death: Death) -> None:
+            self.deaths.append(death)
+            watch.note(f"a model server has ended: {death.name}, {death.reason} (log: {death.log})")
+
         return open_engines(
             config,
             cache=cache,
             models_at=self._at,
             report=watch.note,
-            on_death=lambda death: watch.note(
-                f"a model server has ended: {death.name}, {death.reason} (log: {death.log})"
-            ),
+            on_death=died,
         )

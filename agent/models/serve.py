@@ -30,7 +30,7 @@ from agent.models.processes import end_session
 from agent.models.registry import ModelRef, resolve
 from agent.models.serverspec import ServerSpec
 from agent.models.serverstate import ServerRecord, records
-from tools.errors import EngineError
+from tools.errors import EngineError, QuorumLost
 
 __all__ = [
     "Death",
@@ -49,6 +49,9 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+
+LATE = 5.0
+"""Seconds that a server whose members are gone is given to be seen dead: its outer process outlives the inner one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,7 @@ async def serving(
     endpoints: dict[str, Endpoint] = {}
     leases: list[tuple[str, Path]] = []
     watcher: asyncio.Task[None] | None = None
+    left: list[ServerRecord] = []
     try:
         for ref in refs:
             if ref.kind == "url":
@@ -129,10 +133,15 @@ async def serving(
             record, lease = await _started(spec, keep, progress)
             leases.append((record.name, lease))
             endpoints |= {ref.name: _endpoint(ref, record) for ref in served}
-        own = list({end.server.name: end.server for end in endpoints.values() if end.server is not None}.values())
-        if own and on_death is not None:
-            watcher = asyncio.create_task(_tell_deaths(own, on_death))
+        left += {end.server.name: end.server for end in endpoints.values() if end.server is not None}.values()
+        if left and on_death is not None:
+            watcher = asyncio.create_task(_tell_deaths(left, on_death))
         yield endpoints
+    except QuorumLost:
+        # Requests fail before the watcher's next look; whoever asks wants to know whether a server is the reason.
+        if left and on_death is not None:
+            await _late_death(left, on_death)
+        raise
     finally:
         if watcher is not None:
             watcher.cancel()
@@ -280,10 +289,23 @@ def _models_at(url: str, key: str | None) -> dict[str, Any]:
         return found
 
 
-async def _tell_deaths(servers: Sequence[ServerRecord], on_death: Callable[[Death], None]) -> None:
-    left = list(servers)
+async def _tell_deaths(left: list[ServerRecord], on_death: Callable[[Death], None]) -> None:
+    """Tell of each server that dies; it leaves the list."""
     while left:
-        death = await watch(left)
-        logger.warning("the server %s died: %s", death.name, death.reason)
-        on_death(death)
-        left = [server for server in left if server.name != death.name]
+        _tell(await watch(left), left, on_death)
+
+
+def _tell(death: Death, left: list[ServerRecord], on_death: Callable[[Death], None]) -> None:
+    logger.warning("the server %s died: %s", death.name, death.reason)
+    left[:] = [server for server in left if server.name != death.name]
+    on_death(death)
+
+
+async def _late_death(left: list[ServerRecord], on_death: Callable[[Death], None]) -> None:
+    """Tell of a server that is about to be seen dead; returns with the first, or when none has died for a while."""
+    until, before = asyncio.get_running_loop().time() + LATE, len(left)
+    while len(left) == before and asyncio.get_running_loop().time() < until:
+        for server in list(left):
+            if len(left) == before and (death := death_of(server)) is not None:
+                _tell(death, left, on_death)
+        await asyncio.sleep(0.2)

@@ -32,6 +32,7 @@ class QuorumCrew:
             project's own index holds, where there is one.
         index: The folder in which ``gold`` is indexed.
         project: Whether there is a project, whose store may keep answers.
+        deaths: The servers of ours that died while this crew worked.
     """
 
     config: ProjectConfig
@@ -39,6 +40,7 @@ class QuorumCrew:
     gold: Path | None = None
     index: Path | None = None
     project: bool = False
+    deaths: list[Death] = field(default_factory=list, init=False, repr=False, compare=False)
     _shown: list[Demonstration] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def revisions(self) -> Mapping[str, str]:
@@ -79,6 +81,7 @@ class QuorumCrew:
         from agent.opening import open_quorum
 
         def died(death: Death) -> None:
+            self.deaths.append(death)
             observer.note(f"a model server has ended: {death}")
 
         index = self._own_index()

@@ -25,7 +25,7 @@ from agent.models.registry import resolve
 from agent.models.serve import Death, Endpoint
 from agent.models.serverspec import ServerSpec
 from tests.models.checkpoints import tiny_base
-from tools.errors import EngineError
+from tools.errors import EngineError, QuorumLost
 
 FAKE = Path(__file__).with_name("fake_server.py")
 SPEC = ServerSpec("fake-1", Path("/none"), "fake", "rev-1", max_model_len=2048)
@@ -326,6 +326,27 @@ def test_a_death_is_told_while_serving(model: str) -> None:
             return await asyncio.wait_for(told.get(), 15)
 
     assert "its process ended" in asyncio.run(work()).reason
+    assert serve.status() == []
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_whoever_lost_the_quorum_is_told_whether_a_server_died(
+    model: str, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    monkeypatch.setattr(serve, "LATE", 5.0 if killed else 0.3)
+    told: list[Death] = []
+
+    async def work() -> None:
+        async with serve.serving([model], on_death=told.append) as endpoints:
+            server = endpoints[model].server
+            assert server is not None
+            if killed:
+                os.kill(server.pid, signal.SIGKILL)
+            raise QuorumLost("0 of 1 members answer", "")
+
+    with pytest.raises(QuorumLost):
+        asyncio.run(work())
+    assert [death.reason.startswith("its process ended") for death in told] == [True] * killed
     assert serve.status() == []
 
 

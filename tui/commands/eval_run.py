@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,6 +62,8 @@ def run(
     the next one goes on by itself. Exit status: 0 done, or the slice is done;
     2 something to mend, 3 too few members answer.
     """
+    from agent.runs.again import again_after_deaths
+    from evals.models import OwnModels
     from evals.run import RunOptions, run_suite
     from evals.slices import Slice, parse_part
     from evals.suite import load_suite
@@ -76,8 +80,17 @@ def run(
         def confirm(estimate: Estimate) -> bool:
             return yes or _ask(estimate, observer)
 
+        models, began = OwnModels(), time.monotonic()
+
+        def once(more: bool) -> Awaitable[RunResult]:
+            spent = (time.monotonic() - began) / 60
+            left = None if max_minutes is None else max(0.01, max_minutes - spent)
+            going_on = replace(options, resume=True, slice=replace(chosen, max_minutes=left)) if more else options
+            agreed = (lambda estimate: True) if more else confirm  # what was agreed to is not asked again
+            return run_suite(loaded, going_on, confirm=agreed, observer=observer, models=models)
+
         try:
-            result = asyncio.run(run_suite(loaded, options, confirm=confirm, observer=observer))
+            result = asyncio.run(again_after_deaths(once, lambda: len(models.deaths), observer.note))
         except KeyboardInterrupt:
             observer.note("stopped; what is finished is kept, go on with the same command and --resume")
             raise

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from collections.abc import Coroutine
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -62,6 +64,7 @@ def extract(
     --project, the project's store does). Exit status: 0 done, 2 something to
     mend, 3 paused because too few members answer, 130 or 143 stopped.
     """
+    from agent.runs.again import again_after_deaths
     from agent.runs.crew import QuorumCrew
     from agent.runs.identity import Reading
     from agent.runs.parts import parse_shard
@@ -105,7 +108,13 @@ def extract(
             notes={"source": source, "demos": str(demos.resolve()) if demos else "", "index": str(index or "")},
         )
         observer = stack.enter_context(progress_on())
-        summary = asyncio.run(run(job, crew, observer))
+
+        def once(more: bool) -> Coroutine[Any, Any, RunSummary]:
+            return run(replace(job, fresh=False) if more else job, crew, observer)
+
+        # What was read from stdin cannot be read again.
+        call = once(False) if job.source == "-" else again_after_deaths(once, lambda: len(crew.deaths), observer.note)
+        summary = asyncio.run(call)
     if as_json:
         print_json(summary.to_json())
     tell(summary)
