@@ -28,6 +28,9 @@ from evals.selecting import ASKING, budget_of, select_at_random
 from evals.suite import RoundsSpec, Scorer
 from tools.demonstrations import Demonstration
 
+READING = 2
+"""Raised when the same answers are read otherwise, so that cells read before are not taken over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -202,7 +205,7 @@ class Planner:
 
     def _parts(self, config: ProjectConfig, data: DataSet, shown: Shown) -> dict[str, Any]:
         parts = identity(config, data.labels, Reading(), models=self.models(config), demonstrations=shown.digest)
-        return {**parts, "data": data.ref.hash, "version": [FORM, program_version()]}
+        return {**parts, "data": data.ref.hash, "version": [FORM, READING, program_version()]}
 
     def models(self, config: ProjectConfig) -> dict[str, str]:
         """Model name to revision and what runs it."""

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from agent.extraction.confidence import Calibrator
+from agent.extraction.confidence import Calibrator, shipped_for
 from agent.extraction.context import Context
 from agent.extraction.decide import decide
 from agent.extraction.quorum import Quorum
@@ -39,7 +39,8 @@ class Reader:
     def __init__(self, cell: Cell, quorum: Quorum) -> None:
         self._cell = cell
         self._classified = cell.config.steps.classify
-        calibrator = quorum.calibrator if cell.vote == "calibrated" else Calibrator()
+        # The fit of what this cell does: the pass may verify more, and has another.
+        calibrator = shipped_for(cell.config.steps) if cell.vote == "calibrated" else Calibrator()
         threshold = {"calibrated": cell.config.run.threshold, "union": 0.0}.get(cell.vote, 0.5)
         self._threshold = threshold
         self._calibrator = calibrator

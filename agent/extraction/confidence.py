@@ -135,6 +135,11 @@ def shipped(mode: str) -> Calibrator:
     return Calibrator.read(table[mode]) if mode in table else Calibrator()
 
 
+def shipped_for(steps: StepsConfig) -> Calibrator:
+    """The coefficients that go with a choice of steps; votes stay as they are where they are not calibrated."""
+    return shipped(mode_of(steps)) if steps.calibrate else Calibrator()
+
+
 def own_file(folder: Path, mode: str) -> Path:
     """Where a project keeps a fit of its own, in its state folder."""
     return folder / (f"calibration-{FAST}.json" if mode == FAST else SHIPPED.name)

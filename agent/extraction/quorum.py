@@ -10,7 +10,7 @@ from agent.config import ProjectConfig
 from agent.engines.constraints import first_tokens
 from agent.engines.protocol import Accounting, Engine, Usage
 from agent.engines.resilience import ResilientEngine
-from agent.extraction.confidence import Calibrator, mode_of, shipped
+from agent.extraction.confidence import Calibrator, shipped_for
 from agent.extraction.context import Context, DemonstrationSource
 from agent.extraction.graph import Graph, build_graph
 from agent.extraction.member import Member, Sheet
@@ -62,7 +62,7 @@ class Quorum:
         self.members = tuple(_members(config, engines, self.sheet))
         self.source = source if config.steps.retrieve else None
         self._k = max((m.demonstrations for m in self.members), default=0) if self.source else 0
-        self.calibrator = calibrator or (shipped(mode_of(config.steps)) if config.steps.calibrate else Calibrator())
+        self.calibrator = calibrator or shipped_for(config.steps)
         verifiers = [m for m in self.members if "verify" in m.steps] or list(self.members)
         self._verifier = next((m for m in verifiers if m.name == config.steps.verifier), verifiers[0])
         self._owns = tuple(owns)

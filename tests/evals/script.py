@@ -16,6 +16,7 @@ from agent.config import ProjectConfig
 from agent.engines.cache import CachedEngine, ResponseCache
 from agent.engines.protocol import Completion, Engine, Request, TokenAlternatives
 from agent.engines.scripted import ScriptedEngine
+from agent.models.health import Death
 from agent.runs.progress import Observer
 from evals.run import RunOptions, RunResult, run_suite
 from evals.suite import LoadedSuite, load_suite
@@ -149,6 +150,7 @@ class ScriptedModels:
         self, answer: Any = reply, latency: float = 0.0, asked: Path | None = None, faults: Any = None
     ) -> None:
         self.requests: list[Request] = []
+        self.deaths: list[Death] = []
         self._asked = asked
 
         def noted(request: Request) -> Completion | str:

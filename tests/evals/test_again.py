@@ -9,7 +9,6 @@ import pytest
 
 import evals.run
 from agent.models.health import Death
-from evals.models import OwnModels
 from evals.run import RunOptions, RunResult
 from tests.evals.script import ScriptedModels, frozen, write_suite
 from tools.errors import QuorumLost
@@ -18,20 +17,12 @@ from tui.main import run
 DEATH = Death("starter", "its process ended", (), "log", 0.0)
 
 
-class Dying(ScriptedModels, OwnModels):
-    """Scripted models whose server dies."""
-
-    def __init__(self) -> None:
-        ScriptedModels.__init__(self)
-        self.deaths = []
-
-
 def test_it_goes_on_with_the_same_run(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite = write_suite(tmp_path)
     frozen(suite)
-    models, given = Dying(), []
+    models, given = ScriptedModels(), []
     whole = evals.run.run_suite
 
     async def dies_first(loaded: object, options: RunOptions, **more: object) -> RunResult:

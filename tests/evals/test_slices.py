@@ -239,9 +239,8 @@ def test_one_pass_serves_the_el4ner_suite(tmp_path: Path) -> None:
 def test_the_commands(
     suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import evals.run
 
-    monkeypatch.setattr(evals.run, "OwnModels", ScriptedModels)
+    monkeypatch.setattr("evals.models.OwnModels", ScriptedModels)
     into = str(tmp_path / "into")
     status, _, err = told(capsys, "run", str(suite), "--into", into, "--only", "own", "--part", "1/2")
     assert status == 0 and "this slice is done" in err and "--resume" in err
@@ -256,7 +255,6 @@ def test_the_commands(
 def test_ctrl_c_says_how_to_go_on(
     suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import evals.run
 
     class Interrupted(ScriptedModels):
         """Somebody presses Ctrl-C at the thirtieth question."""
@@ -269,9 +267,9 @@ def test_ctrl_c_says_how_to_go_on(
 
             super().__init__(answer)
 
-    monkeypatch.setattr(evals.run, "OwnModels", Interrupted)
+    monkeypatch.setattr("evals.models.OwnModels", Interrupted)
     status, _, err = told(capsys, "run", str(suite), "--into", str(tmp_path / "into"))
     assert status == 130 and "what is finished is kept" in err and "--resume" in err
-    monkeypatch.setattr(evals.run, "OwnModels", ScriptedModels)
+    monkeypatch.setattr("evals.models.OwnModels", ScriptedModels)
     status, _, err = told(capsys, "run", str(suite), "--into", str(tmp_path / "into"), "--resume")
     assert status == 0 and len(logs(tmp_path / "into")) == 1
