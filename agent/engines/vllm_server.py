@@ -97,6 +97,7 @@ class VllmServerEngine:
         self._batch_size = batch_size if structured == "vllm" else 1
         self._audit = checking.Audit()
         self._session: aiohttp.ClientSession | None = None
+        self._unpooled: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(max_in_flight)
 
@@ -178,23 +179,48 @@ class VllmServerEngine:
 
     async def close(self) -> None:
         """Close the connections."""
-        session, self._session = self._session, None
-        if session is not None and self._loop is asyncio.get_running_loop():
-            await session.close()
+        sessions, self._session, self._unpooled = (self._session, self._unpooled), None, None
+        for session in sessions:
+            if session is not None and self._loop is asyncio.get_running_loop():
+                await session.close()
 
     def _open(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         if self._session is None or self._loop is not loop:
             # Connections belong to an event loop; another loop gets its own.
-            self._loop = loop
+            self._loop, self._unpooled = loop, None
             self._slots = asyncio.Semaphore(self._max_in_flight)
-            self._session = aiohttp.ClientSession(
-                # vLLM's server closes idle connections after 5 s: whoever reuses one at that moment loses.
-                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=600, keepalive_timeout=4.0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=self._timeout),
-            )
+            # vLLM's server closes idle connections after 5 s: whoever reuses one at that moment loses.
+            self._session = self._made(aiohttp.TCPConnector(limit=0, ttl_dns_cache=600, keepalive_timeout=4.0))
         return self._session
+
+    def _made(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=self._timeout),
+        )
+
+    async def _sent(self, url: URL, data: bytes) -> tuple[bytes, int, Mapping[str, str]]:
+        """The answer's body, status and headers; on a new connection where a kept one turns out to be closed.
+
+        A busy event loop can take a second from choosing a kept connection to
+        writing on it, and then finds all of them closed at once. A question may
+        be asked twice: nothing changes by it.
+        """
+
+        async def by(session: aiohttp.ClientSession) -> tuple[bytes, int, Mapping[str, str]]:
+            async with session.post(url, data=data, headers=self._headers, allow_redirects=False) as answer:
+                return await answer.read(), answer.status, answer.headers
+
+        try:
+            return await by(self._open())
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError) as error:
+            if isinstance(error, aiohttp.ClientConnectorError):
+                raise
+            if self._unpooled is None:
+                self._unpooled = self._made(aiohttp.TCPConnector(limit=0, ttl_dns_cache=600, force_close=True))
+            return await by(self._unpooled)
 
     async def _post(self, url: URL, body: dict[str, Any]) -> tuple[dict[str, Any], float] | Completion:
         """The parsed answer and its seconds, or the failure."""
@@ -202,13 +228,11 @@ class VllmServerEngine:
             data = orjson.dumps(body)
         except (TypeError, ValueError) as error:
             return Completion.failed(FailureKind.INVALID_REQUEST, f"the prompt is not valid Unicode: {error}")
-        session = self._open()
+        self._open()
         async with self._slots:
             start = time.perf_counter()
             try:
-                async with session.post(url, data=data, headers=self._headers, allow_redirects=False) as answer:
-                    raw = await answer.read()
-                    status, headers = answer.status, answer.headers
+                raw, status, headers = await self._sent(url, data)
             except TimeoutError:
                 return Completion.failed(FailureKind.TIMEOUT, f"no answer within {self._timeout:g} s")
             except aiohttp.ClientResponseError as error:

@@ -104,6 +104,8 @@ def build_environment(spec: ServerSpec, variables: Mapping[str, str]) -> dict[st
         environment[name] = "1"
     # With it the server would ask for a key that none of our requests carries; it listens on loopback only.
     environment.pop("VLLM_API_KEY", None)
+    # The client lets go of an idle connection after 4 s; the server's own 5 s are too close to that under load.
+    environment.setdefault("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "60")
     if spec.device == "cpu":
         environment["VLLM_CPU_KVCACHE_SPACE"] = str(spec.kv_gib)
         if spec.threads is not None:

@@ -79,7 +79,7 @@ def test_statuses_are_told_apart(fault_server, make_http) -> None:
 
 def test_half_an_answer_nothing_and_no_http(fault_server, make_answer, make_http) -> None:
     whole = make_answer("ok")
-    fault_server.replies = [whole[:-20], b"", b"SSH-2.0-OpenSSH_9.6\r\n", make_http(200, b"{}", length=5000)]
+    fault_server.replies = [whole[:-20], b"", b"", b"SSH-2.0-OpenSSH_9.6\r\n", make_http(200, b"{}", length=5000)]
     assert kind(send(fault_server.url, ask())[0]) is FailureKind.CONNECTION
     assert kind(send(fault_server.url, ask())[0]) is FailureKind.CONNECTION
     assert kind(send(fault_server.url, ask())[0]) is FailureKind.BAD_RESPONSE
@@ -222,3 +222,58 @@ def test_no_more_requests_are_open_than_allowed(fault_server) -> None:
         await engine.close()
 
     asyncio.run(go())
+
+
+def test_kept_connections_that_turn_out_closed_are_asked_again_on_new_ones(make_answer) -> None:
+    """What happens when the loop was busy between choosing a kept connection and writing on it."""
+    opened = asked = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened, asked
+        opened += 1
+        for turn in (1, 2):
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+            except asyncio.IncompleteReadError:
+                break
+            asked += 1
+            length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            if turn == 1:
+                writer.write(make_answer("Oslo").replace(b"Connection: close\r\n", b""))
+                await writer.drain()
+        # The second question on a connection is never answered.
+        writer.close()
+
+    async def go() -> list[Completion]:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        engine = VllmServerEngine(f"http://127.0.0.1:{port}", "m", context_tokens=100, timeout=5.0)
+        try:
+            first = await engine.complete([ask(str(number)) for number in range(20)])
+            return first + await engine.complete([ask(str(number)) for number in range(20)])
+        finally:
+            await engine.close()
+            server.close()
+
+    done = asyncio.run(go())
+    assert [completion.text for completion in done] == ["Oslo"] * 40
+    assert opened == 40 and asked == 60, "twenty questions were asked twice"
+
+
+def test_a_server_that_always_hangs_up_is_told_as_it_is() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async def go() -> Completion:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        engine = VllmServerEngine(f"http://127.0.0.1:{port}", "m", context_tokens=100, timeout=5.0)
+        try:
+            return (await engine.complete([ask()]))[0]
+        finally:
+            await engine.close()
+            server.close()
+
+    assert kind(asyncio.run(go())) is FailureKind.CONNECTION
