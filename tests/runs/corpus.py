@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.config import ProjectConfig, RunConfig
+from agent.models.health import Death
 from agent.runs.progress import Observer, Snapshot
 from agent.runs.session import Job, extract
 from agent.runs.sidecar import store_beside
@@ -37,6 +38,7 @@ class ScriptedCrew:
         self.revision = revision
         self.shown = demonstrations
         self.opened = 0
+        self.deaths: list[Death] = []
 
     def revisions(self) -> Mapping[str, str]:
         return {"starter": self.revision}
