@@ -58,7 +58,7 @@ class OwnModels:
 
         def died(death: Death) -> None:
             self.deaths.append(death)
-            watch.note(f"a model server has ended: {death.name}, {death.reason} (log: {death.log})")
+            watch.note(f"a model server has ended: {death}")
 
         return open_engines(
             config,

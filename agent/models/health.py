@@ -42,6 +42,9 @@ class Death:
     log: str
     at: float
 
+    def __str__(self) -> str:
+        return f"{self.name}, {self.reason} (log: {self.log})"
+
 
 def free_port() -> int:
     """A port on the loopback device that nothing listens on now."""

@@ -347,6 +347,7 @@ def test_whoever_lost_the_quorum_is_told_whether_a_server_died(
     with pytest.raises(QuorumLost):
         asyncio.run(work())
     assert [death.reason.startswith("its process ended") for death in told] == [True] * killed
+    assert all(str(death) == f"{death.name}, {death.reason} (log: {death.log})" for death in told), "people read it"
     assert serve.status() == []
 
 
